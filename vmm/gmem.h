@@ -1,0 +1,32 @@
+/*
+ * The one accessor of guest memory: every read and write that the monitor makes on the guest's behalf
+ * (loaders, hypercalls, page-table walks, devices) goes through here, with overflow-safe checks.
+ * A gmem spans guest-physical 0 .. bytes-1 of one mm; pages are faulted in as they are touched.
+ */
+#ifndef UMBRA_VMM_GMEM_H
+#define UMBRA_VMM_GMEM_H
+
+#include "mm/mm.h"
+
+struct gmem {
+    struct mm *mm;
+    uint64_t bytes; /* guest RAM ends here */
+    /* Told of every page part that is written, so that cached decoded code is dropped. May be NULL. */
+    void (*written)(void *ctx, frame_t f, uint32_t off, uint32_t len);
+    void *ctx;
+};
+
+/* Is gpa .. gpa+len-1 wholly inside guest memory? Never wraps. len 0: only gpa <= bytes. */
+bool gmem_valid(const struct gmem *g, gpa_t gpa, uint64_t len);
+
+/* 0; -EFAULT: range not inside guest memory (nothing was touched); -ENOMEM: frame pool used up;
+ * -EIO: a page could not be read back. After -ENOMEM/-EIO a part may have been written. */
+int gmem_read(struct gmem *g, gpa_t gpa, void *buf, uint64_t len);
+int gmem_write(struct gmem *g, gpa_t gpa, const void *buf, uint64_t len);
+int gmem_fill(struct gmem *g, gpa_t gpa, uint8_t byte, uint64_t len);
+
+/* Host address of one guest page for reading or writing (faulted in), NULL with *err as above.
+ * Valid until the next call into mm. */
+uint8_t *gmem_page(struct gmem *g, gfn_t gfn, enum mm_access access, int *err);
+
+#endif
