@@ -1,0 +1,112 @@
+/*
+ * Inside of vmm/load: what the loaders of the formats share. A loader first plans (checks every
+ * field, claims ranges), then copies; so an image that is refused for its headers changes nothing.
+ */
+#ifndef UMBRA_VMM_LOAD_LOAD_H
+#define UMBRA_VMM_LOAD_LOAD_H
+
+#include "vmm/load/image.h"
+
+#define LOAD_HEAD     32768u              /* start of a file, read once: all magics lie in it */
+#define LOAD_FILE_MAX ((uint64_t)1 << 32) /* no file larger than all of an i386's memory */
+#define LOAD_LOW_END  0x9fc00u            /* low RAM ends where a BIOS keeps its data area */
+#define LOAD_HIGH     0x100000u           /* RAM goes on here */
+
+/* An open image or module. size is what it had when opened; a file that shrinks is an error. */
+struct load_file {
+    char name[64]; /* for messages: the end of the path */
+    int fd;
+    uint64_t size;
+    uint8_t *head; /* its first head_len bytes */
+    uint32_t head_len;
+};
+
+struct loading {
+    struct gmem *g;
+    const struct image_opts *o;
+    struct load_file file;
+    struct image *out;
+    struct errmsg *err;
+};
+
+/* A format. probe looks at file.head only and must be cheap; load does the rest. */
+struct loader {
+    const char *name;
+    bool (*probe)(const struct load_file *f);
+    int (*load)(struct loading *l);
+};
+
+extern const struct loader load_multiboot1;
+extern const struct loader load_elf;
+extern const struct loader load_flat;
+
+/* --- messages --- */
+/* Fill l->err with "FILE: ..." and return code. */
+__attribute__((format(printf, 3, 4))) int load_refuse(const struct loading *l, int code,
+                                                      const char *fmt, ...);
+
+/* --- files (file.c) --- */
+/* Open a regular, non-empty file of at most max bytes. Close with load_file_close, also after an
+ * error. */
+int load_file_open(struct load_file *f, const char *path, uint64_t max, struct errmsg *err);
+void load_file_close(struct load_file *f);
+/* Read exactly len bytes at off; -ENOEXEC if the file has fewer. what names them in the message. */
+int load_file_read(const struct load_file *f, uint64_t off, void *buf, uint64_t len,
+                   const char *what, struct errmsg *err);
+/* Copy len bytes at off to guest memory. */
+int load_file_copy(const struct load_file *f, uint64_t off, uint64_t len, struct gmem *g, gpa_t to,
+                   struct errmsg *err);
+
+/* Little-endian fields of a buffer; the caller has checked its size. */
+static inline uint16_t load_u16(const uint8_t *p)
+{
+    return (uint16_t)(p[0] | p[1] << 8);
+}
+
+static inline uint32_t load_u32(const uint8_t *p)
+{
+    return (uint32_t)load_u16(p) | (uint32_t)load_u16(p + 2) << 16;
+}
+
+/* --- places (place.c) --- */
+/* Fill l->out->map for a machine of this size. */
+void place_memory_map(struct image *out, uint64_t bytes);
+/* Claim start .. start+bytes-1: inside one RAM range of the map and free, else -EINVAL with a
+ * message. */
+__attribute__((format(printf, 4, 5))) int place_claim(struct loading *l, gpa_t start,
+                                                      uint64_t bytes, const char *fmt, ...);
+/* Lowest free place in RAM at or above from that ends at or below end; aligned to align (a power of
+ * two). Returns false if there is none. Claims nothing. */
+bool place_find(const struct image *out, gpa_t from, gpa_t end, uint64_t bytes, uint64_t align,
+                gpa_t *at);
+/* First address above every claimed range, at least LOAD_HIGH. */
+gpa_t place_above(const struct image *out);
+
+/* --- modules (module.c) --- */
+struct load_module {
+    gpa_t start;
+    uint64_t bytes;
+    const char *string; /* the whole "FILE ARGS"; the caller of image_load owns it */
+};
+/* Load every module of the options, page-aligned, above what is claimed so far. mods has room for
+ * IMAGE_MODULES_MAX. */
+int load_modules(struct loading *l, struct load_module *mods);
+
+/* --- ELF32, shared by several loaders (elf.c) --- */
+#define LOAD_ELF_SEGMENTS 64
+struct elf_segment {
+    uint32_t off, filesz, paddr, memsz, vaddr;
+    uint32_t flags;
+};
+struct elf_image {
+    uint32_t entry; /* as loaded: physical */
+    struct elf_segment seg[LOAD_ELF_SEGMENTS];
+    unsigned segs;
+};
+bool elf_magic(const struct load_file *f);
+/* Check every header and claim the segments. */
+int elf_plan(struct loading *l, struct elf_image *elf);
+/* Copy the planned segments and zero the rest of each. */
+int elf_copy(struct loading *l, const struct elf_image *elf);
+
+#endif
