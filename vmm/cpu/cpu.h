@@ -31,7 +31,7 @@ struct fpu_state {
 };
 
 struct cpu {
-    uint32_t gpr[8]; /* by enum gpr */
+    uint32_t gpr[9]; /* by enum gpr; gpr[R_NONE] is always 0, so that an address needs no test */
     uint32_t eip;
     uint32_t eflags;
     struct seg seg[SEG_COUNT]; /* by enum segreg */

@@ -19,10 +19,10 @@ enum soft_access { SOFT_R, SOFT_W, SOFT_X };
 
 /* One page as the software TLB holds it. */
 struct soft_page {
-    uint8_t *host;  /* host address of the 4 KiB page; NULL: no memory, go through mmio_* */
-    frame_t frame;  /* key of the decoded-block cache; FRAME_NONE where host is NULL */
-    gpa_t gpa;      /* of the page */
-    bool writable;  /* may be written without asking again */
+    uint8_t *host; /* host address of the 4 KiB page; NULL: no memory, go through mmio_* */
+    frame_t frame; /* key of the decoded-block cache; FRAME_NONE where host is NULL */
+    gpa_t gpa;     /* of the page */
+    bool writable; /* may be written without asking again */
     bool executable;
 };
 
@@ -32,17 +32,20 @@ struct soft_env {
     void *ctx;
     /*
      * Translate the page that holds la for an access with user (CPL 3) or supervisor rights.
-     * 0: *out is filled. -EFAULT: the mapper has no such mapping or right: the instruction is undone
-     * and soft_run() returns SOFT_EXIT_PF. The error code's P bit is the monitor's to find out.
+     * 0: *out is filled. -EFAULT: the mapper has no such mapping or right: the instruction is
+     * undone and soft_run() returns SOFT_EXIT_PF. The error code's P bit is the monitor's to find
+     * out.
      */
     int (*translate)(void *ctx, la_t la, enum soft_access acc, bool user, struct soft_page *out);
-    /* Memory that is not RAM. Little-endian value of size 1, 2 or 4 bytes that does not cross a page. */
+    /* Memory that is not RAM. Little-endian value of size 1, 2 or 4 bytes that does not cross a
+     * page. */
     uint32_t (*mmio_read)(void *ctx, gpa_t gpa, unsigned size);
     void (*mmio_write)(void *ctx, gpa_t gpa, uint32_t val, unsigned size);
     uint32_t (*io_in)(void *ctx, uint16_t port, unsigned size);
     void (*io_out)(void *ctx, uint16_t port, uint32_t val, unsigned size);
-    void (*cpuid)(void *ctx, uint32_t leaf, uint32_t subleaf, uint32_t out[4]); /* EAX EBX ECX EDX */
-    uint64_t (*tsc)(void *ctx);                                                  /* guest's TSC */
+    void (*cpuid)(void *ctx, uint32_t leaf, uint32_t subleaf,
+                  uint32_t out[4]); /* EAX EBX ECX EDX */
+    uint64_t (*tsc)(void *ctx);     /* guest's TSC */
     /* Registers that the soft CPU does not keep itself. false: #GP(0). */
     bool (*rdmsr)(void *ctx, uint32_t msr, uint64_t *val);
     bool (*wrmsr)(void *ctx, uint32_t msr, uint64_t val);
@@ -59,12 +62,12 @@ struct soft_env {
 };
 
 enum soft_exit {
-    SOFT_EXIT_BUDGET,    /* the instruction budget is used up */
-    SOFT_EXIT_PF,        /* translate() said -EFAULT: see exit->la, ->access, ->user. State is as before
-                            the instruction (or between two iterations of a REP) */
-    SOFT_EXIT_HLT,       /* HLT; EIP is behind it and cpu->halted is set */
-    SOFT_EXIT_ATTENTION, /* soft_kick(), or a callback asked to stop */
-    SOFT_EXIT_SHUTDOWN,  /* triple fault: cpu as it was before the delivery, exit->why says it */
+    SOFT_EXIT_BUDGET, /* the instruction budget is used up */
+    SOFT_EXIT_PF,  /* translate() said -EFAULT: see exit->la, ->access, ->user. State is as before
+                      the instruction (or between two iterations of a REP) */
+    SOFT_EXIT_HLT, /* HLT; EIP is behind it and cpu->halted is set */
+    SOFT_EXIT_ATTENTION,   /* soft_kick(), or a callback asked to stop */
+    SOFT_EXIT_SHUTDOWN,    /* triple fault: cpu as it was before the delivery, exit->why says it */
     SOFT_EXIT_UNSUPPORTED, /* exit->why names what is not supported yet; state unchanged */
 };
 
@@ -79,7 +82,8 @@ struct soft_exit_info {
 
 /* cpu and env stay the caller's and must outlive the soft CPU. max_frames: frames that translate()
  * can name. 0, -ENOMEM. */
-int soft_create(struct cpu *cpu, const struct soft_env *env, uint32_t max_frames, struct soft **out);
+int soft_create(struct cpu *cpu, const struct soft_env *env, uint32_t max_frames,
+                struct soft **out);
 void soft_destroy(struct soft *s);
 
 /*
@@ -100,12 +104,14 @@ struct soft_event {
     bool has_error;
     uint32_t error;
     enum { SOFT_EV_EXTERNAL, SOFT_EV_FAULT, SOFT_EV_TRAP, SOFT_EV_SOFTINT, SOFT_EV_NMI } kind;
-    uint32_t cr2;        /* for #PF */
-    uint32_t next_eip;   /* SOFTINT: EIP behind the instruction */
+    uint32_t cr2;      /* for #PF */
+    uint32_t next_eip; /* SOFTINT: EIP behind the instruction */
 };
-enum soft_exit soft_deliver(struct soft *s, const struct soft_event *ev, struct soft_exit_info *exit);
+enum soft_exit soft_deliver(struct soft *s, const struct soft_event *ev,
+                            struct soft_exit_info *exit);
 
-/* An external interrupt is (not) pending: soft_run() takes it by intr_ack() as soon as the cpu may. */
+/* An external interrupt is (not) pending: soft_run() takes it by intr_ack() as soon as the cpu may.
+ */
 void soft_set_intr(struct soft *s, bool pending);
 /* Leave soft_run() soon with SOFT_EXIT_ATTENTION; from any thread or a signal handler. */
 void soft_kick(struct soft *s);

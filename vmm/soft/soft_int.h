@@ -3,14 +3,14 @@
  * raises an exception. For files in vmm/soft/ only.
  *
  * Rules of a handler (struct insn.op):
- *  S1  cpu->eip is the address of the instruction; s->next_eip is preset to the one behind it and is
- *      what a control transfer writes. (Handlers flagged INSN_FAST need not have eip in step.)
- *  S2  Guest memory may fault at any access: the access does not return (soft_raise or soft_miss
- *      longjmp to the run loop). So a handler changes registers, flags and memory only when nothing
- *      can fault any more; where it makes several stores it probes all of them first.
- *      An instruction that faults has changed nothing.
- *  S3  Flags are read and written through soft_flags()/soft_set_flags(): they may be lazy.
- *  S4  Handlers that change CS, CPL, paging, segment limits or IF are INSN_ENDS: the block stops there.
+ *  S1  cpu->eip is the address of the instruction; s->next_eip is preset to the one behind it and
+ * is what a control transfer writes. (Handlers flagged INSN_FAST need not have eip in step.) S2
+ * Guest memory may fault at any access: the access does not return (soft_raise or soft_miss longjmp
+ * to the run loop). So a handler changes registers, flags and memory only when nothing can fault
+ * any more; where it makes several stores it probes all of them first. An instruction that faults
+ * has changed nothing. S3  Flags are read and written through soft_flags()/soft_set_flags(): they
+ * may be lazy. S4  Handlers that change CS, CPL, paging, segment limits or IF are INSN_ENDS: the
+ * block stops there.
  */
 #ifndef UMBRA_VMM_SOFT_SOFT_INT_H
 #define UMBRA_VMM_SOFT_SOFT_INT_H
@@ -24,6 +24,9 @@
 
 struct insn;
 typedef void (*soft_op)(struct soft *s, const struct insn *i);
+/* What the block executor calls: does the instruction, then goes on to the next one (soft_exec.h).
+ */
+typedef void (*soft_run_fn)(struct soft *s, const struct insn *i, struct cpu *c);
 
 enum insn_flags {
     INSN_FAST = 1u << 0, /* integer instruction: needs no EIP in step, cannot change system state */
@@ -31,14 +34,16 @@ enum insn_flags {
     INSN_REP = 1u << 2,  /* F3 (REP, REPE) */
     INSN_REPNE = 1u << 3,
     INSN_LOCK = 1u << 4,
-    INSN_MEM = 1u << 5,  /* the ModRM operand is in memory: seg, base, index, scale, disp are valid */
+    INSN_MEM =
+        1u << 5, /* the ModRM operand is in memory: seg, base, index, scale, disp are valid */
     INSN_OP16 = 1u << 6, /* operand size 16 */
     INSN_AD16 = 1u << 7, /* address size 16 */
 };
 
 /* A decoded instruction. */
 struct insn {
-    soft_op op;
+    soft_run_fn run;   /* set by the block cache */
+    soft_op op;        /* set by whoever decodes it */
     uint16_t flags;    /* enum insn_flags */
     uint16_t mnemonic; /* ZydisMnemonic */
     uint8_t len;       /* bytes, 1..15 */
@@ -52,7 +57,8 @@ struct insn {
     uint8_t shift;     /* log2 of the scale */
     uint8_t map;       /* ZydisOpcodeMap: 0 one-byte, 1 0F, 2 0F38, 3 0F3A */
     uint8_t n_raw;     /* = len */
-    uint8_t spare;
+    uint8_t idx;       /* position in its block */
+    uint32_t eip;      /* where it was decoded */
     uint32_t disp;     /* sign-extended; moffs and far-pointer forms: the offset */
     uint32_t imm;      /* first immediate, sign-extended to 32 bits where the manual does */
     uint32_t imm2;     /* ENTER's level; far pointer's selector */
@@ -63,9 +69,9 @@ struct insn {
 struct soft_core {
     struct cpu *cpu;
     const struct soft_env *env;
-    jmp_buf *jmp;        /* where raise and miss land */
-    uint32_t next_eip;   /* S1 */
-    uint32_t cc_op, cc_dst, cc_src, cc_src2; /* lazy flags, owned by soft_flags.h */
+    jmp_buf *jmp;      /* where raise and miss land */
+    uint32_t next_eip; /* S1 */
+    uint16_t cc;       /* the arithmetic flags while the soft CPU runs, owned by soft_flags.h */
     _Atomic uint32_t attention; /* bits of enum soft_attention: checked between blocks */
     /* the exception being raised, for the run loop */
     struct soft_event event;
@@ -86,7 +92,7 @@ static inline struct soft_core *soft_core(struct soft *s)
 /* --- exceptions (soft.c) ----------------------------------------------------------------- */
 
 /* Raise a fault at the current instruction; does not return. */
-_Noreturn void soft_raise(struct soft *s, uint8_t vector);                    /* no error code */
+_Noreturn void soft_raise(struct soft *s, uint8_t vector); /* no error code */
 _Noreturn void soft_raise_err(struct soft *s, uint8_t vector, uint32_t error);
 /* A trap: the instruction has ended, the saved EIP is next_eip. */
 _Noreturn void soft_raise_trap(struct soft *s, uint8_t vector);
@@ -115,8 +121,8 @@ void soft_probe_write(struct soft *s, unsigned seg, uint32_t off, unsigned len);
 /* seg:off -> la with all checks for an access of len bytes. */
 la_t soft_seg_check(struct soft *s, unsigned seg, uint32_t off, unsigned len, enum soft_access acc);
 
-/* By linear address. user: with CPL-3 rights; false: an implicit supervisor access (descriptor tables,
- * TSS, stack of an inner ring). Faults are #PF only. */
+/* By linear address. user: with CPL-3 rights; false: an implicit supervisor access (descriptor
+ * tables, TSS, stack of an inner ring). Faults are #PF only. */
 uint32_t soft_la_read8(struct soft *s, la_t la, bool user);
 uint32_t soft_la_read16(struct soft *s, la_t la, bool user);
 uint32_t soft_la_read32(struct soft *s, la_t la, bool user);
@@ -130,17 +136,14 @@ void soft_la_probe_read(struct soft *s, la_t la, unsigned len, bool user);
 static inline uint32_t soft_ea(const struct soft *s, const struct insn *i)
 {
     const struct cpu *c = ((const struct soft_core *)(const void *)s)->cpu;
-    uint32_t a = i->disp;
-    if (i->base != R_NONE)
-        a += c->gpr[i->base];
-    if (i->index != R_NONE)
-        a += c->gpr[i->index] << i->shift;
+    uint32_t a = i->disp + c->gpr[i->base] + (c->gpr[i->index] << i->shift);
     return (i->flags & INSN_AD16) ? (a & 0xffff) : a;
 }
 
 /* --- flags (soft_flags.c) ------------------------------------------------------------------ */
-uint32_t soft_flags(struct soft *s);                               /* EFLAGS, exact */
-void soft_set_flags(struct soft *s, uint32_t mask, uint32_t bits); /* EFLAGS = (old & ~mask) | bits */
+uint32_t soft_flags(struct soft *s); /* EFLAGS, exact */
+void soft_set_flags(struct soft *s, uint32_t mask,
+                    uint32_t bits); /* EFLAGS = (old & ~mask) | bits */
 
 /* --- system part: segments, transfers, events, tasks --------------------------------------- */
 
@@ -160,7 +163,8 @@ void soft_iret(struct soft *s, bool op32);
 
 /* soft_task.c: SDM vol. 3, 7.3. err_code is pushed on the new stack if has_err. */
 enum task_why { TASK_JMP, TASK_CALL, TASK_IRET, TASK_INT };
-void soft_task_switch(struct soft *s, uint16_t tss_sel, enum task_why why, bool has_err, uint32_t err);
+void soft_task_switch(struct soft *s, uint16_t tss_sel, enum task_why why, bool has_err,
+                      uint32_t err);
 
 /* soft_event.c: one delivery through the IDT or IVT; may raise (soft.c turns a fault during a
  * delivery into #DF or shutdown by SDM vol. 3 table 6-5). */
@@ -176,8 +180,8 @@ void soft_mode_changed(struct soft *s);
 
 /* --- who handles an instruction ------------------------------------------------------------ */
 
-/* soft_sys.c (system and segment instructions) and soft_fpu.c (x87, MMX, SSE) each are asked at decode
- * time: set i->op and INSN_ENDS and return true if the instruction is theirs. */
+/* soft_sys.c (system and segment instructions) and soft_fpu.c (x87, MMX, SSE) each are asked at
+ * decode time: set i->op and INSN_ENDS and return true if the instruction is theirs. */
 bool soft_sys_decode(const ZydisDecodedInstruction *zi, struct insn *i);
 bool soft_fpu_decode(const ZydisDecodedInstruction *zi, struct insn *i);
 
