@@ -14,13 +14,22 @@
 #include "mm/types.h"
 
 struct pool;
+struct failpoint; /* failpoint.h; tests only */
+
+/* What a pool begins with, so that the address of a frame costs no call. Read it by the functions.
+ */
+struct pool_view {
+    uint8_t *base;
+    uint64_t bytes;
+};
 
 #define POOL_ZERO_FRAME 0u
 #define POOL_MAX_BYTES  ((uint64_t)1 << 32) /* frame numbers must fit a PTE */
 
 struct pool_opts {
-    uint64_t bytes; /* most the pool may ever hold; multiple of PAGE_SIZE, > 0, <= 4 GiB */
-    uint64_t step;  /* bytes to grow by at a time; 0: a sensible default */
+    uint64_t bytes;         /* most the pool may ever hold; multiple of PAGE_SIZE, > 0, <= 4 GiB */
+    uint64_t step;          /* bytes to grow by at a time; 0: a sensible default */
+    struct failpoint *fail; /* makes calls fail, for tests; NULL: never. Must outlive the pool */
 };
 
 struct pool_stats {
@@ -36,9 +45,20 @@ int pool_create(const struct pool_opts *opts, struct pool **out);
 /* Every frame must be back by now; in debug builds that is asserted. */
 void pool_destroy(struct pool *p);
 
-int pool_fd(const struct pool *p);         /* the memfd; stays the pool's */
-uint64_t pool_bytes(const struct pool *p); /* opts.bytes */
-uint8_t *pool_base(const struct pool *p);  /* host address of frame 0; all frames contiguous */
+int pool_fd(const struct pool *p); /* the memfd; stays the pool's */
+
+/* opts.bytes */
+static inline uint64_t pool_bytes(const struct pool *p)
+{
+    return ((const struct pool_view *)p)->bytes;
+}
+
+/* Host address of frame 0; all frames contiguous. */
+static inline uint8_t *pool_base(const struct pool *p)
+{
+    return ((const struct pool_view *)p)->base;
+}
+
 void pool_get_stats(const struct pool *p, struct pool_stats *out);
 
 /* Host address of a frame. f must be < pool_bytes >> 12. */

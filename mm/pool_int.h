@@ -1,0 +1,99 @@
+/*
+ * The inside of a pool: frames and their table, the free list, the reclaim lists, the slabs.
+ * For mm/ and its tests only.
+ */
+#ifndef UMBRA_MM_POOL_INT_H
+#define UMBRA_MM_POOL_INT_H
+
+#include "mm/failpoint.h"
+#include "mm/frame.h"
+#include "mm/lock.h"
+#include "mm/pool.h"
+#include "mm/slab.h"
+
+struct mm;
+struct mm_sync_hook;
+
+enum lru_kind { LRU_INACTIVE, LRU_ACTIVE, LRU_LISTS };
+
+struct lru_list {
+    frame_t first, last; /* FRAME_NONE if empty; new frames come in at first */
+    uint32_t count;
+};
+
+/* A reverse-map entry beyond the one that the frame holds itself. */
+struct rmap_node {
+    uint32_t more;
+    gfn_t gfn;
+    struct mm *mm;
+};
+
+struct pool {
+    struct pool_view view; /* first: pool_base() reads it */
+    int fd;
+    uint32_t frames_max; /* the limit in frames */
+    uint64_t step;       /* frames per step; 0: doubling */
+    struct failpoint *fail;
+    struct frame *frames;
+    size_t frames_bytes;
+
+    struct mm_lock grow_lock;
+    struct mm_spin free_lock __attribute__((aligned(64)));
+    frame_t free_first;  /* chain of returned frames */
+    uint32_t free_count; /* their number */
+    uint32_t fresh;      /* first frame never handed out: still all zero */
+    uint32_t grown;      /* frames that exist */
+    uint64_t allocs, frees, grows;
+
+    struct mm_spin lru_lock __attribute__((aligned(64)));
+    struct lru_list lru[LRU_LISTS];
+
+    struct slab nodes;  /* struct rmap_node */
+    struct slab tables; /* leaf page tables */
+
+    struct mm_lock mms_lock;
+    struct mm *mms; /* every mm, newest first */
+
+    const struct mm_sync_hook *hook; /* tests: called at the steps of sync.h */
+};
+
+static inline struct frame *frame_of(const struct pool *p, frame_t f)
+{
+    return &p->frames[f];
+}
+
+/* A frame with one ref, or FRAME_NONE. *zeroed: its bytes are known to be zero. Never reclaims. */
+frame_t pool_take(struct pool *p, bool *zeroed);
+/* Free or not yet grown frames: how far the pool is from being used up. */
+uint32_t pool_available(struct pool *p);
+
+/* Drops refs and maps at once; at zero refs the frame leaves its list and is free again. */
+void frame_drop(struct pool *p, frame_t f, uint64_t what);
+
+static inline void frame_put(struct pool *p, frame_t f)
+{
+    frame_drop(p, f, FRAME_REF);
+}
+
+/* The reclaim lists. A frame comes in with lru_add (inactive, or active if FRAME_ACTIVE is set). */
+void lru_add(struct pool *p, frame_t f);
+/* Takes it off if it is on one. */
+void lru_del(struct pool *p, frame_t f);
+
+/* Reverse map. node: one taken beforehand from p->nodes, or 0; the function says by returning it
+ * that it did not need it, and 0 if it did. Adds no counts. */
+uint32_t rmap_add(struct pool *p, frame_t f, struct mm *mm, gfn_t gfn, uint32_t node);
+void rmap_del(struct pool *p, frame_t f, const struct mm *mm, gfn_t gfn);
+
+static inline void rmap_lock(struct frame *f)
+{
+    while (atomic_fetch_or_explicit(&f->counts, FRAME_RMAP, memory_order_acquire) & FRAME_RMAP)
+        __builtin_ia32_pause();
+}
+
+static inline void rmap_unlock(struct frame *f)
+{
+    atomic_fetch_and_explicit(&f->counts, ~FRAME_RMAP, memory_order_release);
+}
+
+#endif
