@@ -66,6 +66,10 @@ enum cr4_bits {
     CR4_UMIP = 1u << 11,
 };
 
+/* SDM vol. 3, 17.2. */
+enum dr6_bits { DR6_BD = 1u << 13, DR6_BS = 1u << 14, DR6_BT = 1u << 15, DR6_ONES = 0xffff0ff0 };
+enum dr7_bits { DR7_LOCAL = 0x155, DR7_ENABLED = 0xff, DR7_ONE = 1u << 10, DR7_GD = 1u << 13 };
+
 enum efer_bits { EFER_SCE = 1u << 0, EFER_LME = 1u << 8, EFER_LMA = 1u << 10, EFER_NXE = 1u << 11 };
 
 enum vector {

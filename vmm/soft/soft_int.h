@@ -65,6 +65,16 @@ struct insn {
     uint8_t raw[16];   /* the bytes as fetched */
 };
 
+/* A task switch behind its commit point whose segments are still to be loaded (soft_task.c). */
+struct soft_task {
+    bool loading;   /* soft_task_finish() must run before any instruction */
+    bool by_event;  /* begun by the delivery of .event */
+    bool trap;      /* the TSS's T bit */
+    bool has_error; /* error is still to be pushed on the new stack */
+    uint32_t error, ext;
+    struct soft_event event;
+};
+
 /* The part of struct soft that all files share; soft.c's own fields follow it in struct soft. */
 struct soft_core {
     struct cpu *cpu;
@@ -78,6 +88,8 @@ struct soft_core {
     bool in_delivery;    /* inside delivery of an event: a fault now is a double fault candidate */
     uint32_t db_pending; /* DR6 bits of data breakpoints hit by the current instruction */
     struct soft_exit_info *exit;
+    bool stepped;        /* EFLAGS.TF was set when the current instruction began */
+    struct soft_task task;
 };
 
 enum soft_attention { SOFT_ATT_KICK = 1, SOFT_ATT_INTR = 2, SOFT_ATT_SINGLE = 4 };
@@ -166,11 +178,19 @@ enum task_why { TASK_JMP, TASK_CALL, TASK_IRET, TASK_INT };
 void soft_task_switch(struct soft *s, uint16_t tss_sel, enum task_why why, bool has_err,
                       uint32_t err);
 
+/* Load what a task switch has left to load: the run loop calls it while soft_core.task.loading, before
+ * it fetches anything. Faults are those of the new task; a miss leaves it to be called again. */
+void soft_task_finish(struct soft *s);
+
 /* soft_event.c: one delivery through the IDT or IVT; may raise (soft.c turns a fault during a
  * delivery into #DF or shutdown by SDM vol. 3 table 6-5). */
 void soft_deliver_event(struct soft *s, const struct soft_event *ev);
-/* Debug: called by the run loop after an instruction when TF or breakpoints are armed. */
+/* Debug: called by the run loop after an instruction (cpu->eip and next_eip are behind it) that began
+ * with EFLAGS.TF set, soft_core.stepped saying so, or left db_pending. Raises #DB as a trap if there is one
+ * to take. The shadow of MOV SS is honoured: the run loop clears it before each instruction. */
 void soft_check_debug(struct soft *s);
+/* Called before an instruction when code breakpoints are armed: #DB as a fault, unless RF. */
+void soft_check_code_breakpoint(struct soft *s);
 
 /* soft_io.c: #GP(0) unless CPL <= IOPL or the TSS bitmap allows it (SDM vol. 1, 18.5). */
 void soft_check_io(struct soft *s, uint16_t port, unsigned size);
