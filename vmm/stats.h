@@ -1,0 +1,71 @@
+/*
+ * What a run cost: traps by kind, faults by path, each with count, mean and percentiles. Times are
+ * cycles of the host's time-stamp counter, turned into nanoseconds when reported.
+ */
+#ifndef UMBRA_VMM_STATS_H
+#define UMBRA_VMM_STATS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "vmm/engine.h"
+
+/* Log-linear histogram: 8 buckets for each power of two, so a percentile is true to 1/8. */
+#define HIST_BUCKETS (64 * 8)
+
+struct hist {
+    uint64_t count, sum, max;
+    uint32_t bucket[HIST_BUCKETS];
+};
+
+void hist_add(struct hist *h, uint64_t v);
+/* The value below which the fraction p (0..1) of all lies; 0 if there is none. */
+uint64_t hist_percentile(const struct hist *h, double p);
+
+#define STATS_PATHS 24
+
+/* One sort of fault: what mm answered and which way it went. */
+struct fault_stat {
+    uint32_t result; /* enum mm_result */
+    uint32_t path;   /* enum mm_path bits */
+    struct hist cost;
+};
+
+struct stats {
+    uint64_t start_tsc, start_ns;
+    uint64_t emulated;  /* instructions run by the soft CPU on the kvm engine's behalf */
+    uint64_t mmio;      /* accesses to where no RAM is */
+    uint64_t delivered; /* exceptions delivered to the guest */
+    uint64_t hypercalls;
+    struct hist trap[TRAP_KINDS]; /* the monitor's own time for it, without the guest's */
+    struct hist guest;            /* engine time between two traps */
+    struct fault_stat fault[STATS_PATHS];
+    unsigned faults; /* rows of fault[] in use */
+};
+
+static inline uint64_t stats_now(void)
+{
+    return __builtin_ia32_rdtsc();
+}
+
+void stats_start(struct stats *s);
+void stats_fault(struct stats *s, uint32_t result, uint32_t path, uint64_t cycles);
+/* Nanoseconds of a cycle count, by what both clocks have done since stats_start(). */
+double stats_ns_per_cycle(const struct stats *s);
+
+const char *trap_name(enum trap_kind kind);
+/* "minor: zero frame", written into buf. */
+const char *fault_name(const struct fault_stat *f, char *buf, size_t len);
+
+/* engine: name of what ran. extra: counters that only the caller knows, may be NULL. */
+struct stats_extra {
+    const char *name;
+    uint64_t value;
+};
+void stats_print(const struct stats *s, const char *engine, const struct stats_extra *extra,
+                 size_t n, FILE *out);
+void stats_print_json(const struct stats *s, const char *engine, const struct stats_extra *extra,
+                      size_t n, FILE *out);
+
+#endif
