@@ -1,4 +1,4 @@
-/* hello: says that it runs, and what it was told at boot. */
+/* hello: says that it runs, and what it was told at boot. exit=N: ends by the exit port with N. */
 #include "guest/rt/rt.h"
 
 static const char *type_name(uint32_t type)
@@ -26,5 +26,5 @@ int main(void)
     print_modules();
     rt_printf("%u KiB of RAM are free to use.\n", (rt_free_ram().end - rt_free_ram().start) >> 10);
     rt_printf("hypercalls: %s\n", rt_monitor_present() ? "answered" : "nobody answers");
-    return 0;
+    return (int)rt_option("exit", 0);
 }
