@@ -58,6 +58,7 @@ struct area_info {
 };
 void area_get_info(const struct area *a, struct area_info *out);
 const char *area_path(const struct area *a);
+int area_fd(const struct area *a); /* stays the area's */
 
 /* One page, now. slot 1..slots-1, else -EINVAL. 0 or negative errno. */
 int area_read(struct area *a, slot_t slot, void *page);

@@ -71,6 +71,7 @@ struct store_io {
     void *page;
     /* Private. */
     struct store *store;
+    uint64_t sum;
     struct aio_req req;
 };
 
