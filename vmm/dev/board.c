@@ -1,0 +1,51 @@
+#include "vmm/dev/board.h"
+
+enum { IRQ_PIT = 0, IRQ_KBD = 1, IRQ_RTC = 8 };
+
+/* How often a transmitter that its line holds up is looked at again. */
+#define TX_RETRY_NS 1000000u
+
+static struct line irq(struct board *b, unsigned n)
+{
+    return (struct line){pic_set, &b->pic, n};
+}
+
+static int init_serial_and_exit(struct board *b, const struct board_config *c)
+{
+    int err = uart_init(&b->com1, &b->bus, UART_COM1, c->com1, irq(b, UART_IRQ1), "com1");
+    return err ? err : exitport_init(&b->exitport, &b->bus, c->stop);
+}
+
+int board_init(struct board *b, const struct board_config *c)
+{
+    int err;
+    bus_init(&b->bus);
+    b->clock = c->clock;
+    if ((err = pic_init(&b->pic, &b->bus, c->intr)) != 0 ||
+        (err = pit_init(&b->pit, &b->bus, c->clock, irq(b, IRQ_PIT))) != 0 ||
+        (err = rtc_init(&b->rtc, &b->bus, c->clock, irq(b, IRQ_RTC), c->wall_seconds,
+                        c->ram_bytes)) != 0 ||
+        (err = a20_init(&b->a20, &b->bus, c->a20, c->reset)) != 0 ||
+        (err = kbd_init(&b->kbd, &b->bus, &b->a20, irq(b, IRQ_KBD))) != 0 ||
+        (err = pcinone_init(&b->pci, &b->bus, c->reset)) != 0)
+        return err;
+    return init_serial_and_exit(b, c);
+}
+
+void board_update(struct board *b)
+{
+    pit_update(&b->pit);
+    rtc_update(&b->rtc);
+    uart_poll(&b->com1);
+}
+
+uint64_t board_deadline(const struct board *b)
+{
+    uint64_t due = pit_deadline(&b->pit), rtc = rtc_deadline(&b->rtc);
+    due = rtc < due ? rtc : due;
+    if (uart_busy(&b->com1)) {
+        uint64_t retry = clock_now(&b->clock) + TX_RETRY_NS;
+        due = retry < due ? retry : due;
+    }
+    return due;
+}

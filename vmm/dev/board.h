@@ -1,0 +1,53 @@
+/*
+ * The devices of a PC on one bus, wired to each other: what a machine needs to hold of them.
+ */
+#ifndef UMBRA_VMM_DEV_BOARD_H
+#define UMBRA_VMM_DEV_BOARD_H
+
+#include "vmm/dev/a20.h"
+#include "vmm/dev/bus.h"
+#include "vmm/dev/chardev.h"
+#include "vmm/dev/exitport.h"
+#include "vmm/dev/kbd.h"
+#include "vmm/dev/lines.h"
+#include "vmm/dev/pcinone.h"
+#include "vmm/dev/pic.h"
+#include "vmm/dev/pit.h"
+#include "vmm/dev/rtc.h"
+#include "vmm/dev/uart.h"
+
+struct board {
+    struct bus bus;
+    struct pic pic;
+    struct pit pit;
+    struct rtc rtc;
+    struct a20 a20;
+    struct kbd kbd;
+    struct pcinone pci;
+    struct uart com1;
+    struct exitport exitport;
+    struct clock clock;
+};
+
+struct board_config {
+    struct clock clock;
+    struct chardev *com1;  /* NULL: nothing connected. Stays the caller's */
+    struct line intr;      /* the processor's INTR pin */
+    struct line a20;       /* the gate moves (on at first) */
+    struct line reset;     /* a pulse asks for a reset of the processor */
+    struct vm_stop stop;   /* the exit port was written */
+    uint64_t wall_seconds; /* calendar time at the machine's start, since 1970 */
+    uint64_t ram_bytes;
+};
+
+/* 0, or bus_claim's error. The board must stay where it is: its devices point at each other. */
+int board_init(struct board *b, const struct board_config *config);
+
+/* Bring every device up to the present: after board_deadline() has passed, and when com1 has input.
+ */
+void board_update(struct board *b);
+
+/* Guest time in ns at which board_update() is due, or CLOCK_NEVER. */
+uint64_t board_deadline(const struct board *b);
+
+#endif

@@ -1,0 +1,34 @@
+/*
+ * The MC146818 real-time clock with its CMOS memory, as a PC has it behind ports 0x70 and 0x71.
+ * Like the PIT it does nothing between two accesses: rtc_deadline() says when rtc_update() is due.
+ */
+#ifndef UMBRA_VMM_DEV_RTC_H
+#define UMBRA_VMM_DEV_RTC_H
+
+#include "vmm/dev/bus.h"
+#include "vmm/dev/lines.h"
+
+struct rtc {
+    uint8_t reg[128];
+    uint8_t index;
+    struct clock clock;
+    struct line irq8;
+    uint64_t zero_ns;  /* guest time at which a second began */
+    uint64_t offset_s; /* calendar second (since 1970) that began then */
+    uint64_t second;   /* last calendar second that was looked at */
+    uint64_t periods;  /* periodic ticks that were looked at */
+    bool irq_level;
+};
+
+/* Claim ports 0x70 and 0x71. The calendar starts at seconds since 1970 (UTC); the CMOS says how
+ * much RAM there is, as a firmware would have written it. 0, or bus_claim's error. */
+int rtc_init(struct rtc *r, struct bus *bus, struct clock clock, struct line irq8, uint64_t seconds,
+             uint64_t ram_bytes);
+
+/* Bring flags and IRQ 8 up to the present. */
+void rtc_update(struct rtc *r);
+
+/* Guest time in ns at which rtc_update() has something to do, or CLOCK_NEVER. */
+uint64_t rtc_deadline(const struct rtc *r);
+
+#endif
