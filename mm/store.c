@@ -101,6 +101,8 @@ int store_open(const struct store_opts *opts, struct store **out, struct mm_err 
         store_free(st);
         return e;
     }
+    st->fail = opts->fail;
+    store_set_io_hook(st, NULL, NULL);
     *out = st;
     return 0;
 }
@@ -115,6 +117,8 @@ void store_close(struct store *st)
 
 int store_alloc(struct store *st, struct slot_cluster *c, slot_t *out)
 {
+    if (fail_now(st->fail, FAIL_SLOT))
+        return -ENOSPC;
     return slotmap_alloc(st->map, c, out);
 }
 
@@ -209,11 +213,27 @@ void store_drain(struct store *st)
         aio_drain(area_aio(st->area));
 }
 
+/* The test's hook first, then its failpoint. */
+static int io_hook(void *ctx, enum aio_point at, const struct aio_req *req)
+{
+    struct store *st = ctx;
+    int h = st->hook ? st->hook(st->hook_ctx, at, req) : 0;
+    if (h)
+        return h;
+    enum fail_kind kind = at == AIO_AT_SUBMIT    ? FAIL_SUBMIT
+                          : req->op == AIO_WRITE ? FAIL_WRITE
+                                                 : FAIL_READ;
+    return fail_now(st->fail, kind) ? -EIO : 0;
+}
+
 void store_set_io_hook(struct store *st, aio_hook *hook, void *ctx)
 {
+    st->hook = hook;
+    st->hook_ctx = ctx;
     if (st->area) {
-        aio_set_hook(area_aio(st->area), hook, ctx);
-        aio_set_hook(st->wb_aio, hook, ctx);
+        aio_hook *ours = hook || st->fail ? io_hook : NULL;
+        aio_set_hook(area_aio(st->area), ours, st);
+        aio_set_hook(st->wb_aio, ours, st);
     }
 }
 

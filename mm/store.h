@@ -30,6 +30,7 @@
 #include "mm/types.h"
 
 struct store;
+struct failpoint;
 
 struct store_opts {
     const char *path;       /* file or device made by area_format; NULL: compressed pool alone */
@@ -37,6 +38,7 @@ struct store_opts {
     uint32_t slots;         /* without path: how many; 0: eight per page of zpool_bytes */
     enum aio_engine engine; /* for path */
     bool buffered;          /* for path: no O_DIRECT */
+    struct failpoint *fail; /* NULL, or asked at each slot, pool entry and transfer (failpoint.h) */
 };
 
 enum store_where {

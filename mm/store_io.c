@@ -27,7 +27,7 @@ void store_write_failed(struct store *st, slot_t s, int err)
 /* Compress into the pool; where it is full, let its oldest pages go to disk and try again. */
 static int to_pool(struct store *st, slot_t s, const void *page, zhandle_t *zh)
 {
-    int e = zpool_store(st->zp, page, s, zh);
+    int e = fail_now(st->fail, FAIL_SLOT) ? -ENOSPC : zpool_store(st->zp, page, s, zh);
     if (e == -ENOSPC && st->area && store_writeback(st, STORE_WB_BATCH) > 0)
         e = zpool_store(st->zp, page, s, zh);
     if (e == -E2BIG)

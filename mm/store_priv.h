@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 
 #include "mm/area.h"
+#include "mm/failpoint.h"
 #include "mm/store.h"
 #include "mm/zpool.h"
 
@@ -45,6 +46,9 @@ struct store {
     struct loc *loc;   /* [slots] */
     pthread_mutex_t stripe[STORE_STRIPES];
     struct store_counts n;
+    struct failpoint *fail; /* or NULL */
+    aio_hook *hook;         /* the test's own, or NULL */
+    void *hook_ctx;
 
     pthread_mutex_t wb_lock; /* one batch at a time; the fields below */
     struct aio *wb_aio;      /* its own, so that a batch makes nobody else's callbacks */
