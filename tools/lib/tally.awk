@@ -1,5 +1,5 @@
-# Counts the tests in a JUnit file of ctest. A Criterion program counts as the tests it held, anything
-# else as one. Prints "PASSED FAILED SKIPPED", then "fail NAME" and "skip NAME: why" lines.
+# Counts the tests in a JUnit file of ctest. A Criterion program or a TAP script counts as the tests it
+# held, anything else as one. Prints "PASSED FAILED SKIPPED", then "fail NAME" and "skip NAME: why" lines.
 #
 # Assumes what ctest 3.25 writes: one <testcase ...> line, its output between <system-out> lines.
 
@@ -23,7 +23,7 @@ function number_behind(line, word,    s) {
 /<testcase / {
     name = attribute($0, "name")
     status = attribute($0, "status")
-    held = good = bad = skips = 0
+    held = good = bad = not_ok = skips = 0
     why = ""
 }
 /<skipped / { why = attribute($0, "message") }
@@ -34,7 +34,21 @@ function number_behind(line, word,    s) {
     good += number_behind($0, "Passing")
     bad += number_behind($0, "Failing") # crashes are among them
 }
+# TAP; the first line of an output follows its tag.
+/^[ \t]*(<system-out>)?ok [0-9]+/ {
+    held = 1
+    if ($0 ~ /# SKIP/) {
+        skips++
+        skip_line[skips] = $0
+        sub(/^.*ok [0-9]+ (- )?/, "", skip_line[skips])
+    } else {
+        good++
+    }
+}
+/^[ \t]*(<system-out>)?not ok [0-9]+/ { held = 1; not_ok++ }
 /<\/testcase>/ {
+    if (status == "fail")
+        bad += not_ok
     if (status == "notrun" || status == "disabled") {
         skipped++
         notes = notes "skip " name ": " (why == "" ? "no reason given" : why) "\n"

@@ -23,6 +23,7 @@
 #define BATCH_MS      2    /* output waits this long for company, unless a line is full */
 #define STALL_MS      1000 /* a full ring is waited for this long, then bytes are dropped */
 #define CLOSE_MS      2000
+#define END_MS        200
 #define WRITE_MAX     4096u /* PIPE_BUF: a pipe that polls writable takes it whole */
 #define ESCAPE        1     /* Ctrl-A */
 #define BACKGROUND_MS 200   /* how often to look whether the terminal is ours again */
@@ -210,7 +211,7 @@ static void *io_thread(void *arg)
 {
     struct fds *f = arg;
     bool batch = false;
-    while (!atomic_load(&f->ending) || ring_used(&f->out) > 0)
+    while (!atomic_load(&f->ending) || (ring_used(&f->out) > 0 && !atomic_load(&f->out_dead)))
         serve(f, &batch);
     return NULL;
 }
@@ -289,21 +290,35 @@ static void fds_free(struct fds *f)
     free(f);
 }
 
+/* Has the thread ended within ms? */
+static bool thread_ended(struct fds *f, long ms)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    t.tv_nsec += ms * 1000000;
+    t.tv_sec += t.tv_nsec / 1000000000;
+    t.tv_nsec %= 1000000000;
+    return pthread_timedjoin_np(f->thread, NULL, &t) == 0;
+}
+
 static void fds_close(struct chardev *c)
 {
     struct fds *f = (struct fds *)c;
     if (ring_used(&f->out) > 0)
         fds_flush(c);
     atomic_store(&f->ending, true);
+    if (ring_used(&f->out) > 0) /* nobody reads: what is left is lost */
+        atomic_store(&f->out_dead, true);
     wake(f);
-    if (ring_used(&f->out) > 0) {
-        /* Nobody reads. poll() and write() are cancellation points, and the thread owns nothing. */
-        pthread_cancel(f->thread);
-    }
-    pthread_join(f->thread, NULL);
     if (f->raw)
         tty_restore();
-    fds_free(f);
+    if (thread_ended(f, END_MS)) {
+        fds_free(f);
+    } else {
+        /* It hangs in a write to a terminal that takes nothing. It keeps what it uses, and ends
+         * with the process. */
+        pthread_detach(f->thread);
+    }
 }
 
 static const struct chardev_ops fds_ops = {fds_readable, fds_get,   fds_writable,

@@ -1,0 +1,52 @@
+#!/bin/bash
+# The umbra command's words: help, version, suggestions, exit codes. Prints TAP.
+set -u
+umbra=$1
+count=0 bad=0
+
+# check WHAT STATUS OUT ERR ARGS...: run umbra ARGS; OUT and ERR are patterns for both outputs ('' = empty).
+check() {
+    local what=$1 status=$2 out_like=$3 err_like=$4 out err rc
+    shift 4
+    out=$("$umbra" "$@" 2>"$tmp" </dev/null)
+    rc=$?
+    err=$(cat "$tmp")
+    count=$((count + 1))
+    # shellcheck disable=SC2053 # patterns are meant
+    if [ $rc -eq "$status" ] && [[ $out == $out_like ]] && [[ $err == $err_like ]]; then
+        echo "ok $count - $what"
+    else
+        bad=$((bad + 1))
+        echo "not ok $count - $what"
+        printf '# umbra %s: status %d\n# out: %s\n# err: %s\n' "$*" $rc "$out" "$err"
+    fi
+}
+
+tmp=$(mktemp) || exit 1
+trap 'rm -f "$tmp"' EXIT
+
+check "no command shows the commands and is an error" 1 '*Usage:*help*' ''
+check "help shows the commands" 0 '*Usage:*help*' '' help
+check "--help likewise" 0 '*Usage:*' '' --help
+check "-h likewise" 0 '*Usage:*' '' -h
+check "help of a command" 0 'Usage: umbra help*' '' help help
+check "COMMAND --help likewise" 0 'Usage: umbra help*' '' help --help
+check "help of exit codes" 0 '*frame pool*' '' help exit-codes
+check "version" 0 'umbra [0-9]*.[0-9]*' '' --version
+check "mistyped command is suggested" 1 '' "*did you mean 'help'?*" hepl
+check "unknown command" 1 '' "*there is no command 'frobnicate'*" frobnicate
+check "empty command" 1 '' "*there is no command ''*" ''
+check "help of an unknown command" 1 '' '*no command*' help frobnicate
+check "too many words" 1 '' '*one command*' help a b
+long=$(printf 'x%.0s' {1..5000})
+check "a very long command is cut in the message" 1 '' '*no command*' "$long"
+
+count=$((count + 1))
+if [ -e /dev/full ] && "$umbra" help >/dev/full 2>"$tmp"; then
+    bad=$((bad + 1))
+    echo "not ok $count - output that cannot be written is an error"
+else
+    echo "ok $count - output that cannot be written is an error"
+fi
+echo "1..$count"
+[ $bad -eq 0 ]
