@@ -1,0 +1,111 @@
+/*
+ * The software TLB: what the mapper said of a page, until it takes that back.
+ *
+ *  T1  A fast entry's tag is a page address only where the access needs nothing but the host
+ * pointer: RAM, right granted without asking again, no data breakpoint armed, and for writes no
+ * decoded code in the frame. T2  A flush or drop also ends every block link, since links skip the
+ * translation of the target.
+ */
+#include <assert.h>
+#include <string.h>
+
+#include "vmm/soft/soft_state.h"
+
+static unsigned slot(la_t la)
+{
+    return la >> PAGE_SHIFT & (TLB_N - 1);
+}
+
+static void set_fast(struct soft *s, struct tlb_fast *f, const struct tlb_page *p)
+{
+    const bool ram = p->page.host && !s->bp_data;
+    const bool code = p->page.frame < s->max_frames && s->frames[p->page.frame];
+
+    f->r = ram ? p->tag : TLB_NO_TAG;
+    f->w = ram && p->page.writable && !code ? p->tag : TLB_NO_TAG;
+    f->add = (uintptr_t)p->page.host - p->tag;
+}
+
+_Noreturn void soft_miss(struct soft *s, la_t la, enum soft_access acc, bool user)
+{
+    struct soft_exit_info *x = s->core.exit;
+    x->la = la;
+    x->access = acc;
+    x->user = user;
+    longjmp(*s->core.jmp, JC_MISS);
+}
+
+static bool allows(const struct tlb_page *p, enum soft_access acc)
+{
+    return acc == SOFT_R || (acc == SOFT_W ? p->page.writable : p->page.executable);
+}
+
+const struct tlb_page *soft_tlb_page(struct soft *s, la_t la, enum soft_access acc, bool user)
+{
+    struct tlb *t = &s->tlb[user];
+    struct tlb_page *p = &t->page[slot(la)];
+    const uint32_t tag = la & ~PAGE_MASK;
+    struct soft_page page = {.frame = FRAME_NONE};
+
+    if (p->tag == tag && p->gen == s->tlb_gen && allows(p, acc)) {
+        /* Writes may have left the hit path because of code that is gone by now. */
+        if (acc == SOFT_W)
+            set_fast(s, &t->fast[slot(la)], p);
+        return p;
+    }
+    if (s->core.env->translate(s->core.env->ctx, la, acc, user, &page) != 0)
+        soft_miss(s, la, acc, user);
+    assert(!page.host || page.frame < s->max_frames);
+    *p = (struct tlb_page){.tag = tag, .gen = s->tlb_gen, .page = page};
+    set_fast(s, &t->fast[slot(la)], p);
+    return p;
+}
+
+void soft_tlb_refill(struct soft *s)
+{
+    for (int v = 0; v < 2; v++)
+        for (unsigned i = 0; i < TLB_N; i++) {
+            struct tlb *t = &s->tlb[v];
+            if (t->page[i].gen == s->tlb_gen && t->page[i].tag != TLB_NO_TAG)
+                set_fast(s, &t->fast[i], &t->page[i]);
+        }
+}
+
+void soft_tlb_guard(struct soft *s, frame_t f)
+{
+    for (int v = 0; v < 2; v++)
+        for (unsigned i = 0; i < TLB_N; i++)
+            if (s->tlb[v].page[i].page.frame == f)
+                s->tlb[v].fast[i].w = TLB_NO_TAG;
+}
+
+static void end_links(struct soft *s)
+{
+    s->gen++;
+    s->brk = 1;
+}
+
+void soft_tlb_drop(struct soft *s, la_t la)
+{
+    for (int v = 0; v < 2; v++) {
+        struct tlb *t = &s->tlb[v];
+        struct tlb_page *p = &t->page[slot(la)];
+        if (p->tag != (la & ~PAGE_MASK))
+            continue;
+        p->tag = TLB_NO_TAG;
+        t->fast[slot(la)].r = t->fast[slot(la)].w = TLB_NO_TAG;
+    }
+    end_links(s);
+}
+
+void soft_tlb_flush(struct soft *s)
+{
+    if (++s->tlb_gen == 0) { /* an entry of 2^32 flushes ago must not come back to life */
+        for (int v = 0; v < 2; v++)
+            for (unsigned i = 0; i < TLB_N; i++)
+                s->tlb[v].page[i].tag = TLB_NO_TAG;
+    }
+    for (int v = 0; v < 2; v++)
+        memset(s->tlb[v].fast, 0xff, sizeof s->tlb[v].fast);
+    end_links(s);
+}
