@@ -31,8 +31,7 @@ shellcheck       # checks of our scripts
 packages_hardware_kvm='
 qemu-system-x86  # emulates a processor with SVM
 cpio             # packs the initramfs
-kmod             # says which modules a module needs
-xz-utils         # unpacks modules
+kmod             # says which modules kvm-amd needs
 '
 
 as_root() {
