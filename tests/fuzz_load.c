@@ -78,18 +78,75 @@ static void make_header(struct fuzz *f, bool addresses)
     put_words(f, off, h, addresses ? 8 : 3);
 }
 
+static void make_header2(struct fuzz *f, bool addresses)
+{
+    uint32_t off = 8 * (128 + rnd(f) % 64), tag = 16;
+    const uint32_t address[] = {
+        2, 24, 0x100000 + off,           0x100000, 0x100000 + 2048, 0x103000,
+        3, 12, 0x100000 + rnd(f) % 2048, 0};
+    const uint32_t request[] = {1 | (rnd(f) & 1) << 16, 16, rnd(f) % 8, 6};
+
+    if (rnd(f) & 1) {
+        put_words(f, off + tag, request, 4);
+        tag += 16;
+    }
+    if (addresses) {
+        put_words(f, off + tag, address, 10);
+        tag += 40;
+    }
+    put_words(f, off + tag, (uint32_t[]){0, 8}, 2);
+    put_words(f, off, (uint32_t[]){0xe85250d6, 0, tag + 8, 0u - 0xe85250d6u - (tag + 8)}, 4);
+}
+
+static void make_bzimage(struct fuzz *f)
+{
+    uint32_t version = 0x202 + rnd(f) % 14, code = 4096 - 3 * 512;
+
+    put(f, 0x1f1, 2, 1);
+    put(f, 0x1f4, code / 16, 4);
+    put(f, 0x1fe, 0xaa55, 2);
+    put(f, 0x200, 0x6aeb, 2);
+    put(f, 0x202, 0x53726448, 4);
+    put(f, 0x206, version, 2);
+    put(f, 0x211, 1, 1);
+    put(f, 0x214, 0x100000, 4);
+    put(f, 0x22c, 0x37ffffff, 4);
+    put(f, 0x230, 0x1000, 4);
+    put(f, 0x234, rnd(f) & 1, 4);
+    put(f, 0x238, 255, 4);
+    put_words(f, 0x248, (uint32_t[]){16, 64, 0, 0, 0x200000, 0, 0x100000}, 7);
+}
+
+/* A note segment as last program header. */
+static void make_note(struct fuzz *f)
+{
+    const uint32_t note[] = {4, 4, 18, 0x006e6558, 0x100000 + rnd(f) % 256};
+    const uint32_t ph[] = {4, 512, 0, 0, 20, 20, 4, 4};
+    uint32_t n = f->file[44];
+
+    put(f, 44, n + 1, 2);
+    put_words(f, 52 + 32 * n, ph, 8);
+    put_words(f, 512, note, 5);
+}
+
 static void make_image(struct fuzz *f)
 {
+    uint32_t kind = rnd(f) % 8;
+
     for (uint32_t i = 0; i < FILE_MAX; i += 4)
         put(f, i, (rnd(f) & 3) ? 0 : rnd(f), 4);
     f->len = 4096;
-    switch (rnd(f) % 4) {
-    case 0: make_elf(f); break;
-    case 1:
+    if (kind < 5)
         make_elf(f);
-        make_header(f, false);
-        break;
-    default: make_header(f, true); break;
+    switch (kind) {
+    case 1: make_header(f, false); break;
+    case 2: make_header2(f, false); break;
+    case 3: make_note(f); break;
+    case 4: memcpy(f->file + 1100, "Linux version ", 14); break;
+    case 5: make_header(f, true); break;
+    case 6: make_header2(f, true); break;
+    case 7: make_bzimage(f); break;
+    default: break;
     }
 }
 
@@ -104,12 +161,28 @@ static uint32_t odd_value(struct fuzz *f)
     return (rnd(f) & 3) ? v : v + rnd(f) % 64 - 32;
 }
 
+/* Where the header lies that makes the image special: 0 for an ELF's own. */
 static uint32_t find_header(const struct fuzz *f)
 {
+    if (memcmp(f->file + 0x202, "HdrS", 4) == 0)
+        return 0x1f0 + (f->file[0x300] & 0x70);
     for (uint32_t off = 0; off + 32 <= 8192 && off + 32 <= f->len; off += 4)
-        if (memcmp(f->file + off, "\x02\xb0\xad\x1b", 4) == 0)
+        if (memcmp(f->file + off, "\x02\xb0\xad\x1b", 4) == 0 ||
+            memcmp(f->file + off, "\xd6\x50\x52\xe8", 4) == 0)
             return off;
     return 0;
+}
+
+/* A checksum that fits spoiled fields. */
+static void mend(struct fuzz *f, uint32_t header)
+{
+    uint32_t w[4];
+
+    memcpy(w, f->file + header, sizeof w);
+    if (w[0] == 0x1badb002)
+        put(f, header + 8, 0u - w[0] - w[1], 4);
+    else if (w[0] == 0xe85250d6)
+        put(f, header + 12, 0u - w[0] - w[1] - w[2], 4);
 }
 
 static void spoil(struct fuzz *f)
@@ -124,9 +197,7 @@ static void spoil(struct fuzz *f)
         case 2: f->file[rnd(f) % f->len] ^= (uint8_t)(1u << (rnd(f) & 7)); break;
         case 3: put(f, field, rnd(f), 4); break;
         case 4: f->len = 1 + rnd(f) % (rnd(f) & 1 ? 64 : f->len); break;
-        default: /* a checksum that fits spoiled flags */
-            put(f, header + 8, 0u - 0x1badb002u - *(uint32_t *)(f->file + header + 4), 4);
-            break;
+        default: mend(f, header); break;
         }
     }
 }

@@ -89,7 +89,7 @@ Test(load_elf, last_byte_of_ram_may_be_used)
 
 #define EHDR(field, v, c, text)                                                                    \
     {                                                                                              \
-        offsetof(Elf32_Ehdr, field), sizeof(((Elf32_Ehdr *)0)->field), v, c, text                     \
+        offsetof(Elf32_Ehdr, field), sizeof(((Elf32_Ehdr *)0)->field), v, c, text                  \
     }
 #define IDENT(n, v, text)                                                                          \
     {                                                                                              \

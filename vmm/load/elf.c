@@ -9,9 +9,9 @@
 
 #include <elf.h> /* last: its PF_W is a segment's, that of cpu/regs.h a page fault's */
 
-bool elf_magic(const struct load_file *f)
+bool elf_magic(const struct loading *l)
 {
-    return f->head_len >= SELFMAG && memcmp(f->head, ELFMAG, SELFMAG) == 0;
+    return l->file.head_len >= SELFMAG && memcmp(l->file.head, ELFMAG, SELFMAG) == 0;
 }
 
 static int check_ident(const struct loading *l, const Elf32_Ehdr *h)
@@ -151,6 +151,106 @@ int elf_copy(struct loading *l, const struct elf_image *elf)
         ret = gmem_fill(l->g, (gpa_t)s->paddr + s->filesz, 0, s->memsz - s->filesz);
         if (ret)
             return load_refuse(l, ret, "segment at %#x cannot be zeroed", s->paddr);
+    }
+    return 0;
+}
+
+bool elf_executable(const struct elf_image *elf, uint32_t addr)
+{
+    for (unsigned i = 0; i < elf->segs; i++) {
+        const struct elf_segment *s = &elf->seg[i];
+        if ((s->flags & PF_X) && addr >= s->paddr && addr - s->paddr < s->filesz)
+            return true;
+    }
+    return false;
+}
+
+/* --- looking at an ELF before it is planned: whatever does not fit is passed over --- */
+
+static unsigned peek_phdrs(const struct loading *l, Elf32_Phdr ph[LOAD_ELF_SEGMENTS])
+{
+    Elf32_Ehdr h;
+
+    if (!elf_magic(l) || l->file.head_len < sizeof h)
+        return 0;
+    memcpy(&h, l->file.head, sizeof h);
+    if (h.e_ident[EI_CLASS] != ELFCLASS32 || h.e_phentsize != sizeof *ph ||
+        h.e_phnum > LOAD_ELF_SEGMENTS ||
+        load_file_read(&l->file, h.e_phoff, ph, h.e_phnum * sizeof *ph, "", NULL))
+        return 0;
+    return h.e_phnum;
+}
+
+/* Search off .. off+len-1 of the file, in pieces that overlap by what could be cut in two. */
+static bool file_holds(const struct load_file *f, uint64_t off, uint64_t len, const char *text)
+{
+    uint8_t buf[16384];
+    size_t n = strlen(text);
+
+    while (len >= n) {
+        uint64_t part = len < sizeof buf ? len : sizeof buf;
+        if (load_file_read(f, off, buf, part, "", NULL))
+            return false;
+        if (memmem(buf, part, text, n))
+            return true;
+        if (part == len)
+            return false;
+        off += part - n + 1;
+        len -= part - n + 1;
+    }
+    return false;
+}
+
+bool elf_holds(const struct loading *l, const char *text)
+{
+    Elf32_Phdr ph[LOAD_ELF_SEGMENTS];
+    unsigned n = peek_phdrs(l, ph);
+
+    for (unsigned i = 0; i < n; i++)
+        if (ph[i].p_type == PT_LOAD && file_holds(&l->file, ph[i].p_offset, ph[i].p_filesz, text))
+            return true;
+    return false;
+}
+
+/* Look for the note in a note segment's content. */
+static size_t find_note(const uint8_t *p, size_t len, const char *owner, uint32_t type, void *buf,
+                        size_t size)
+{
+    size_t owner_len = strlen(owner) + 1;
+
+    while (len >= sizeof(Elf32_Nhdr)) {
+        uint64_t namesz = load_u32(p), descsz = load_u32(p + 4);
+        uint64_t desc = sizeof(Elf32_Nhdr) + ((namesz + 3) & ~(uint64_t)3);
+        uint64_t next = desc + ((descsz + 3) & ~(uint64_t)3);
+        if (desc + descsz > len)
+            return 0;
+        if (namesz == owner_len && load_u32(p + 8) == type &&
+            memcmp(p + sizeof(Elf32_Nhdr), owner, owner_len) == 0) {
+            memcpy(buf, p + desc, descsz < size ? descsz : size);
+            return descsz;
+        }
+        if (next > len)
+            return 0;
+        p += next;
+        len -= next;
+    }
+    return 0;
+}
+
+size_t elf_note(const struct loading *l, const char *owner, uint32_t type, void *buf, size_t size)
+{
+    Elf32_Phdr ph[LOAD_ELF_SEGMENTS];
+    uint8_t notes[8192]; /* real ones are a few hundred bytes */
+    unsigned n = peek_phdrs(l, ph);
+
+    for (unsigned i = 0; i < n; i++) {
+        size_t found;
+        if (ph[i].p_type != PT_NOTE || ph[i].p_filesz > sizeof notes ||
+            load_file_read(&l->file, ph[i].p_offset, notes, ph[i].p_filesz, "", NULL))
+            continue;
+        found = find_note(notes, ph[i].p_filesz, owner, type, buf, size);
+        if (found)
+            return found;
     }
     return 0;
 }

@@ -5,8 +5,11 @@
 
 #include "vmm/load/load.h"
 
-/* In this order: an image with a Multiboot header is an ELF as well. */
-static const struct loader *const loaders[] = {&load_multiboot1, &load_elf};
+/* In this order, from the most to the least particular: an image with a Multiboot header is an ELF
+ * as well, and a kernel may answer to several protocols. */
+static const struct loader *const loaders[] = {
+    &load_bzimage, &load_multiboot1, &load_multiboot2, &load_vmlinux, &load_pvh, &load_elf,
+};
 
 int load_refuse(const struct loading *l, int code, const char *fmt, ...)
 {
@@ -19,9 +22,9 @@ int load_refuse(const struct loading *l, int code, const char *fmt, ...)
     return err_set(l->err, code, "%s: %.240s", l->file.name, text);
 }
 
-static bool probe_any(const struct load_file *f)
+static bool probe_any(const struct loading *l)
 {
-    (void)f;
+    (void)l;
     return true;
 }
 
@@ -61,7 +64,7 @@ static const struct loader *recognise(const struct loading *l)
     if (l->o->flat)
         return &load_flat;
     for (size_t i = 0; i < sizeof loaders / sizeof *loaders; i++)
-        if (loaders[i]->probe(&l->file))
+        if (loaders[i]->probe(l))
             return loaders[i];
     return NULL;
 }

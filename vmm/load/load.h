@@ -29,14 +29,19 @@ struct loading {
     struct errmsg *err;
 };
 
-/* A format. probe looks at file.head only and must be cheap; load does the rest. */
+/* A format. probe says whether the file is of it, or tries to be, and changes nothing; load does
+ * the rest. */
 struct loader {
     const char *name;
-    bool (*probe)(const struct load_file *f);
+    bool (*probe)(const struct loading *l);
     int (*load)(struct loading *l);
 };
 
+extern const struct loader load_bzimage;
+extern const struct loader load_vmlinux;
 extern const struct loader load_multiboot1;
+extern const struct loader load_multiboot2;
+extern const struct loader load_pvh;
 extern const struct loader load_elf;
 extern const struct loader load_flat;
 
@@ -79,8 +84,29 @@ __attribute__((format(printf, 4, 5))) int place_claim(struct loading *l, gpa_t s
  * two). Returns false if there is none. Claims nothing. */
 bool place_find(const struct image *out, gpa_t from, gpa_t end, uint64_t bytes, uint64_t align,
                 gpa_t *at);
+/* The same from the other end: the highest free place. */
+bool place_find_high(const struct image *out, gpa_t from, gpa_t end, uint64_t bytes, uint64_t align,
+                     gpa_t *at);
 /* First address above every claimed range, at least LOAD_HIGH. */
 gpa_t place_above(const struct image *out);
+
+/* --- blobs: what a loader tells the image, as one piece of guest memory (blob.c) --- */
+struct blob {
+    uint8_t *data; /* NULL while only the size is wanted */
+    size_t size, used;
+    uint32_t gpa;
+};
+/* Append len bytes, aligned to align (a power of two up to a page). Returns their guest address. */
+uint32_t blob_add(struct blob *b, const void *data, size_t len, size_t align);
+uint32_t blob_add_string(struct blob *b, const char *s);
+/* Change what was added at an address before. */
+void blob_set(struct blob *b, uint32_t gpa, const void *data, size_t len);
+/*
+ * Place a blob in low memory, or wherever there is room, and write it. fill is called twice: to
+ * learn the size, then with the final address; it must add the same both times. *gpa: its start,
+ * page-aligned.
+ */
+int load_blob(struct loading *l, void (*fill)(struct blob *b, void *ctx), void *ctx, uint32_t *gpa);
 
 /* --- modules (module.c) --- */
 struct load_module {
@@ -91,6 +117,16 @@ struct load_module {
 /* Load every module of the options, page-aligned, above what is claimed so far. mods has room for
  * IMAGE_MODULES_MAX. */
 int load_modules(struct loading *l, struct load_module *mods);
+/* Load the only module, if there is one (else mod->bytes is 0), as high as possible below end. */
+int load_initrd(struct loading *l, gpa_t end, struct load_module *mod);
+
+/* --- images with address fields, shared by both Multiboots (kludge.c) --- */
+struct load_kludge {
+    uint32_t header_off; /* where in the file the header lies */
+    uint32_t header_addr, load_addr, load_end_addr, bss_end_addr, entry_addr;
+};
+/* Check, claim, copy, zero the rest. */
+int load_by_addresses(struct loading *l, const struct load_kludge *k);
 
 /* --- ELF32, shared by several loaders (elf.c) --- */
 #define LOAD_ELF_SEGMENTS 64
@@ -103,7 +139,14 @@ struct elf_image {
     struct elf_segment seg[LOAD_ELF_SEGMENTS];
     unsigned segs;
 };
-bool elf_magic(const struct load_file *f);
+bool elf_magic(const struct loading *l);
+/* Does the content of a segment that is loaded hold this text? For telling kernels apart. */
+bool elf_holds(const struct loading *l, const char *text);
+/* Content of the note of this owner and type: at most size bytes to buf. Returns its full size, 0
+ * if there is none. Notes that are malformed are passed over. */
+size_t elf_note(const struct loading *l, const char *owner, uint32_t type, void *buf, size_t size);
+/* Is addr, as loaded, in an executable segment's content? */
+bool elf_executable(const struct elf_image *elf, uint32_t addr);
 /* Check every header and claim the segments. */
 int elf_plan(struct loading *l, struct elf_image *elf);
 /* Copy the planned segments and zero the rest of each. */

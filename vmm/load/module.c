@@ -4,12 +4,11 @@
 
 #include "vmm/load/load.h"
 
-static int load_module(struct loading *l, unsigned n, const char *string, struct load_module *mod)
+/* Open the file that a module's string names. */
+static int open_module(struct loading *l, unsigned n, const char *string, struct load_file *f)
 {
     char path[IMAGE_STRING_MAX];
     size_t len = strcspn(string, " ");
-    struct load_file f;
-    int ret;
 
     if (strlen(string) >= IMAGE_STRING_MAX)
         return load_refuse(l, -EINVAL, "string of module %u is longer than %d bytes", n,
@@ -18,24 +17,36 @@ static int load_module(struct loading *l, unsigned n, const char *string, struct
         return load_refuse(l, -EINVAL, "module %u names no file", n);
     memcpy(path, string, len);
     path[len] = '\0';
+    return load_file_open(f, path, l->g->bytes, l->err);
+}
 
-    ret = load_file_open(&f, path, l->g->bytes, l->err);
-    if (ret)
-        goto out;
-    mod->bytes = f.size;
-    mod->string = string;
-    if (!place_find(l->out, place_above(l->out), l->g->bytes, f.size, PAGE_SIZE, &mod->start) &&
-        !place_find(l->out, LOAD_HIGH, l->g->bytes, f.size, PAGE_SIZE, &mod->start)) {
-        ret = err_set(l->err, -EINVAL,
-                      "%s: module of %#llx bytes does not fit beside what is loaded; give more RAM "
-                      "with -m",
-                      f.name, (unsigned long long)f.size);
-        goto out;
-    }
-    ret = place_claim(l, mod->start, f.size, "module %u (%.30s)", n, f.name);
+/* Load an open module to a place below end. */
+static int put_module(struct loading *l, unsigned n, const struct load_file *f, gpa_t end,
+                      bool high, struct load_module *mod)
+{
+    int ret;
+
+    mod->bytes = f->size;
+    if (!(high ? place_find_high(l->out, LOAD_HIGH, end, f->size, PAGE_SIZE, &mod->start)
+               : place_find(l->out, place_above(l->out), end, f->size, PAGE_SIZE, &mod->start)) &&
+        !place_find(l->out, LOAD_HIGH, end, f->size, PAGE_SIZE, &mod->start))
+        return err_set(l->err, -EINVAL,
+                       "%s: module of %#llx bytes does not fit below %#llx beside what is loaded; "
+                       "give more RAM with -m",
+                       f->name, (unsigned long long)f->size, (unsigned long long)end);
+    ret = place_claim(l, mod->start, f->size, "module %u (%.30s)", n, f->name);
+    return ret ? ret : load_file_copy(f, 0, f->size, l->g, mod->start, l->err);
+}
+
+static int load_module(struct loading *l, unsigned n, gpa_t end, bool high, struct load_module *mod)
+{
+    struct load_file f = {.fd = -1};
+    int ret;
+
+    mod->string = l->o->modules[n];
+    ret = open_module(l, n, mod->string, &f);
     if (!ret)
-        ret = load_file_copy(&f, 0, f.size, l->g, mod->start, l->err);
-out:
+        ret = put_module(l, n, &f, end, high, mod);
     load_file_close(&f);
     return ret;
 }
@@ -46,9 +57,25 @@ int load_modules(struct loading *l, struct load_module *mods)
         return load_refuse(l, -EINVAL, "%zu modules given, at most %d can be loaded",
                            l->o->module_count, IMAGE_MODULES_MAX);
     for (unsigned i = 0; i < l->o->module_count; i++) {
-        int ret = load_module(l, i, l->o->modules[i], &mods[i]);
+        int ret = load_module(l, i, l->g->bytes, false, &mods[i]);
         if (ret)
             return ret;
     }
     return 0;
+}
+
+int load_initrd(struct loading *l, gpa_t end, struct load_module *mod)
+{
+    memset(mod, 0, sizeof *mod);
+    if (l->o->module_count == 0)
+        return 0;
+    if (l->o->module_count > 1)
+        return load_refuse(
+            l, -EINVAL, "a Linux kernel takes one -initrd, %zu are given; join them into one file",
+            l->o->module_count);
+    if (strchr(l->o->modules[0], ' '))
+        return load_refuse(l, -EINVAL,
+                           "a Linux initrd takes no arguments (\"%.60s\"); give them with -append",
+                           l->o->modules[0]);
+    return load_module(l, 0, end < l->g->bytes ? end : l->g->bytes, true, mod);
 }

@@ -106,6 +106,31 @@ bool place_find(const struct image *out, gpa_t from, gpa_t end, uint64_t bytes, 
     return false;
 }
 
+bool place_find_high(const struct image *out, gpa_t from, gpa_t end, uint64_t bytes, uint64_t align,
+                     gpa_t *at)
+{
+    for (unsigned i = out->map_count; i-- > 0;) {
+        const struct image_mem *m = &out->map[i];
+        gpa_t top = min_gpa(m->start + m->bytes, end);
+        gpa_t low = from > m->start ? from : m->start;
+
+        if (m->type != IMAGE_MEM_RAM)
+            continue;
+        while (top >= low && bytes <= top - low) {
+            gpa_t p = (top - bytes) & ~(align - 1);
+            const struct image_range *b = blocker(out, p, bytes);
+            if (p < low)
+                break;
+            if (!b) {
+                *at = p;
+                return true;
+            }
+            top = b->start;
+        }
+    }
+    return false;
+}
+
 gpa_t place_above(const struct image *out)
 {
     gpa_t top = LOAD_HIGH;
