@@ -56,7 +56,7 @@ int load_file_open(struct load_file *f, const char *path, uint64_t max, struct e
         return ret;
     f->size = (uint64_t)st.st_size;
     f->head_len = f->size < LOAD_HEAD ? (uint32_t)f->size : LOAD_HEAD;
-    f->head = malloc(f->head_len);
+    f->head = malloc(LOAD_HEAD);
     if (!f->head)
         return err_set(err, -ENOMEM, "%s: no memory to read its start", f->name);
     return load_file_read(f, 0, f->head, f->head_len, "start", err);

@@ -8,7 +8,7 @@
 /* In this order, from the most to the least particular: an image with a Multiboot header is an ELF
  * as well, and a kernel may answer to several protocols. */
 static const struct loader *const loaders[] = {
-    &load_bzimage, &load_multiboot1, &load_multiboot2, &load_vmlinux, &load_pvh, &load_elf,
+    &load_bzimage, &load_multiboot1, &load_multiboot2, &load_vmlinux, &load_pvh, &load_elf, NULL,
 };
 
 int load_refuse(const struct loading *l, int code, const char *fmt, ...)
@@ -63,9 +63,9 @@ static const struct loader *recognise(const struct loading *l)
 {
     if (l->o->flat)
         return &load_flat;
-    for (size_t i = 0; i < sizeof loaders / sizeof *loaders; i++)
-        if (loaders[i]->probe(l))
-            return loaders[i];
+    for (const struct loader *const *f = loaders; *f; f++)
+        if ((*f)->probe(l))
+            return *f;
     return NULL;
 }
 

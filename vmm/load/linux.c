@@ -185,7 +185,7 @@ static int find_code(const struct loading *l, const uint8_t *h, uint32_t version
     uint32_t sects = h[BP_SETUP_SECTS] ? h[BP_SETUP_SECTS] : 4;
     uint64_t len, claimed = (uint64_t)load_u32(h + BP_SYSSIZE) * 16;
 
-    *off = (sects + 1) * 512;
+    *off = ((uint64_t)sects + 1) * 512;
     if (*off >= l->file.size)
         return load_refuse(l, -ENOEXEC,
                            "setup_sects %u leaves no kernel in %#llx bytes; is it truncated?",
