@@ -25,12 +25,16 @@ struct kvm_engine {
     struct kvm_engine_opts opts;
     struct kvm_engine_stats stats;
     enum { AT_STUB, AT_GUEST } at;
+    bool draining;                /* the entry under way goes through the stub's queue first */
     bool sregs_stale;             /* segments or CR3 in kvm_run differ from the vCPU's */
     struct seg loaded[SEG_COUNT]; /* what the vCPU's data segment registers hold */
     uint16_t filled[2];           /* selectors whose descriptors are present now (CS, SS) */
     _Atomic bool kicked;
     _Atomic bool running;
     pthread_t thread;
+    uint64_t cr4_base; /* what the engine itself needs of CR4 */
+    /* Which copy of the x87/MMX/SSE state is the newer one. */
+    enum { FPU_SAME, FPU_IN_VCPU, FPU_IN_CPU } fpu;
 };
 
 static struct kvm_engine *kvm_of(struct engine *e)
@@ -89,15 +93,33 @@ static void aim_stub(struct kvm_engine *k, uint32_t off)
     k->m.run->kvm_dirty_regs |= KVM_SYNC_X86_REGS;
 }
 
-/* Let the stub apply what is queued. The guest's registers are in struct cpu, so none need be kept.
- */
+static bool queue_empty(const struct stub_queue *q)
+{
+    return q->count == 0 && q->flush == 0;
+}
+
+static void queue_clear(struct stub_queue *q)
+{
+    q->count = 0;
+    q->flush = 0;
+}
+
+/* Is the vCPU inside the stub's walk of the queue? */
+static bool in_drain(struct kvm_engine *k)
+{
+    const uint64_t rip = regs_of(k)->rip;
+    return rip >= MON_LA + STUB_DRAIN && rip < MON_LA + STUB_RESTORE;
+}
+
+/* Let the stub apply what is queued, and come back. The guest's registers are in struct cpu. */
 static int drain(struct kvm_engine *k)
 {
-    uint64_t *q = machine_queue(&k->m);
-    if (q[0] == 0 && q[1] == 0)
+    struct stub_queue *q = machine_queue(&k->m);
+    if (queue_empty(q))
         return 0;
     aim_stub(k, STUB_DRAIN);
     regs_of(k)->rsi = MON_PAGE_LA(MON_QUEUE);
+    q->resume = 0;
     k->m.run->immediate_exit = 0;
     k->stats.drains++;
     for (;;) {
@@ -113,9 +135,28 @@ static int drain(struct kvm_engine *k)
             continue;
         if (run->exit_reason != KVM_EXIT_IO || run->io.port != PORT_DRAINED || !in_stub(k))
             return -EPROTO;
-        q[0] = q[1] = 0;
+        queue_clear(q);
         return 0;
     }
+}
+
+/* Have the entry that load_cpu() has prepared go through the queue first: no KVM_RUN of its own. */
+static void drain_on_the_way(struct kvm_engine *k)
+{
+    struct stub_queue *q = machine_queue(&k->m);
+    struct kvm_regs *r = regs_of(k);
+    if (queue_empty(q))
+        return;
+    q->rax = r->rax;
+    q->rcx = r->rcx;
+    q->rdx = r->rdx;
+    q->rdi = r->rdi;
+    q->rsi = r->rsi;
+    q->resume = 1;
+    r->rsi = MON_PAGE_LA(MON_QUEUE);
+    r->rip = MON_LA + STUB_DRAIN;
+    k->draining = true;
+    k->stats.drains_on_the_way++;
 }
 
 /* --- struct cpu into the vCPU ---------------------------------------------------------------- */
@@ -173,6 +214,24 @@ static uint64_t native_flags(const struct kvm_engine *k, uint32_t eflags)
     return f;
 }
 
+/* The bits of CR0 and CR4 that decide how user instructions behave are the guest's own. */
+static void load_control(struct kvm_engine *k)
+{
+    const struct cpu *c = k->e.env.cpu;
+    struct kvm_sregs *s = sregs_of(k);
+    const uint64_t cr0 = CR0_PE | CR0_ET | CR0_NE | CR0_WP | CR0_PG |
+                         (c->cr0 & (CR0_MP | CR0_EM | CR0_TS | (c->cpl == 3 ? CR0_AM : 0u)));
+    const uint64_t cr4 = k->cr4_base | (c->cr4 & (CR4_OSFXSR | CR4_OSXMMEXCPT)) |
+                         (c->cpl == 3 ? c->cr4 & CR4_TSD : 0u);
+    const mpa_t root = shadow_root(k->e.env.shadow);
+    if (s->cr0 == cr0 && s->cr4 == cr4 && s->cr3 == root)
+        return;
+    s->cr0 = cr0;
+    s->cr4 = cr4;
+    s->cr3 = root;
+    k->sregs_stale = true;
+}
+
 static void load_cpu(struct kvm_engine *k)
 {
     const struct cpu *c = k->e.env.cpu;
@@ -186,11 +245,7 @@ static void load_cpu(struct kvm_engine *k)
     f->rsp = c->gpr[R_ESP];
     f->ss = c->seg[SEG_SS].sel | 3u;
 
-    const mpa_t root = shadow_root(k->e.env.shadow);
-    if (sregs_of(k)->cr3 != root) {
-        sregs_of(k)->cr3 = root;
-        k->sregs_stale = true;
-    }
+    load_control(k);
     aim_stub(k, STUB_RESUME);
     struct kvm_regs *r = regs_of(k);
     r->rax = c->gpr[R_EAX];
@@ -290,7 +345,10 @@ static void exit_exception(struct kvm_engine *k, unsigned vector, struct trap *t
         t->la = (la_t)sregs_of(k)->cr2;
         t->error = ((uint32_t)f->error & (PF_W | PF_I)) | (k->e.env.cpu->cpl == 3 ? PF_U : 0u);
         break;
-    case VEC_DB: t->kind = TRAP_EXCEPTION; break;
+    case VEC_DB: /* breakpoints never run here (can_run): it was a single step */
+        k->e.env.cpu->dr[6] |= DR6_BS;
+        t->kind = TRAP_EXCEPTION;
+        break;
     case VEC_DF:
         trap_error(t, "kvm: double fault of the guest's CPU at EIP %08x; please report this",
                    k->e.env.cpu->eip);
@@ -309,9 +367,9 @@ static bool exit_guest_io(struct kvm_engine *k, struct trap *t)
                     run->io.count, (uint8_t *)run + run->io.data_offset);
     k->stats.io++;
     k->at = AT_GUEST;
-    const uint64_t *q =
-        machine_queue(&k->m); /* what the call has restricted must be applied first */
-    if (go_on && !q[0] && !q[1] && !atomic_load_explicit(&k->kicked, memory_order_relaxed))
+    /* what the call has restricted must be applied first */
+    if (go_on && queue_empty(machine_queue(&k->m)) &&
+        !atomic_load_explicit(&k->kicked, memory_order_relaxed))
         return false;
     run->immediate_exit = 1;
     const int rc = vcpu_enter(k);
@@ -333,8 +391,12 @@ static bool exit_interrupted(struct kvm_engine *k, struct trap *t)
         store_from_guest(k);
         return true;
     }
-    if (regs_of(k)->rip == MON_LA + STUB_RESUME) {
-        k->at = AT_STUB; /* IRETQ has not run: the frame is as we made it, struct cpu still true */
+    if (in_drain(k)) {
+        machine_queue(&k->m)->resume = 0; /* let it come back here instead */
+        return false;
+    }
+    if (regs_of(k)->rip == MON_LA + STUB_RESUME || regs_of(k)->rip >= MON_LA + STUB_RESTORE) {
+        k->at = AT_STUB; /* IRETQ has not run: struct cpu is still true */
         return true;
     }
     return false;
@@ -367,6 +429,10 @@ static bool handle_exit(struct kvm_engine *k, int rc, struct trap *t)
 {
     const struct kvm_run *run = k->m.run;
 
+    if (k->draining && !in_drain(k)) {
+        queue_clear(machine_queue(&k->m));
+        k->draining = false;
+    }
     if (rc == -EINTR || (rc == 0 && run->exit_reason == KVM_EXIT_INTR))
         return exit_interrupted(k, t);
     if (rc == -EAGAIN)
@@ -386,8 +452,70 @@ static bool handle_exit(struct kvm_engine *k, int rc, struct trap *t)
         exit_exception(k, run->io.port - PORT_VECTOR, t);
         return true;
     }
+    if (run->io.port == PORT_DRAINED) {
+        queue_clear(machine_queue(&k->m)); /* interrupted on the way: the guest has not run */
+        k->draining = false;
+        k->at = AT_STUB;
+        t->kind = TRAP_KICK;
+        return true;
+    }
     trap_error(t, "kvm: the stub left by port %x; please report this", run->io.port);
     return true;
+}
+
+/* --- x87/MMX/SSE state ----------------------------------------------------------------------- */
+
+/* Offsets in the FXSAVE image (SDM vol. 1, table 10-2). */
+enum {
+    FX_FCW = 0,
+    FX_FSW = 2,
+    FX_FTW = 4,
+    FX_FOP = 6,
+    FX_FIP = 8,
+    FX_FDP = 16,
+    FX_MXCSR = 24,
+    FX_ST = 32,
+    FX_XMM = 160
+};
+
+int kvm_engine_fpu_fetch(struct engine *e)
+{
+    struct kvm_engine *k = kvm_of(e);
+    struct kvm_fpu f;
+    if (k->fpu != FPU_IN_VCPU) {
+        k->fpu = FPU_IN_CPU;
+        return 0;
+    }
+    k->fpu = FPU_IN_CPU;
+    if (ioctl(k->m.vcpu_fd, KVM_GET_FPU, &f) < 0)
+        return -errno;
+    uint8_t *x = e->env.cpu->fpu.fxsave;
+    memcpy(x + FX_FCW, &f.fcw, 2);
+    memcpy(x + FX_FSW, &f.fsw, 2);
+    x[FX_FTW] = f.ftwx;
+    memcpy(x + FX_FOP, &f.last_opcode, 2);
+    memcpy(x + FX_FIP, &f.last_ip, 4); /* FCS and FDS stay: long mode does not keep them */
+    memcpy(x + FX_FDP, &f.last_dp, 4);
+    memcpy(x + FX_MXCSR, &f.mxcsr, 4);
+    memcpy(x + FX_ST, f.fpr, sizeof f.fpr);
+    memcpy(x + FX_XMM, f.xmm, 8 * 16); /* a 32-bit guest has eight */
+    return 0;
+}
+
+static int fpu_store(struct engine *e)
+{
+    struct kvm_engine *k = kvm_of(e);
+    const uint8_t *x = e->env.cpu->fpu.fxsave;
+    struct kvm_fpu f = {.ftwx = x[FX_FTW]};
+    memcpy(&f.fcw, x + FX_FCW, 2);
+    memcpy(&f.fsw, x + FX_FSW, 2);
+    memcpy(&f.last_opcode, x + FX_FOP, 2);
+    memcpy(&f.last_ip, x + FX_FIP, 4);
+    memcpy(&f.last_dp, x + FX_FDP, 4);
+    memcpy(&f.mxcsr, x + FX_MXCSR, 4);
+    memcpy(f.fpr, x + FX_ST, sizeof f.fpr);
+    memcpy(f.xmm, x + FX_XMM, 8 * 16);
+    return ioctl(k->m.vcpu_fd, KVM_SET_FPU, &f) < 0 ? -errno : 0;
 }
 
 /* --- engine operations ----------------------------------------------------------------------- */
@@ -400,17 +528,22 @@ static void run_engine(struct engine *e, struct trap *t)
         k->thread = pthread_self();
         atomic_store(&k->running, true);
     }
-    int rc = drain(k);
-    if (rc < 0) {
-        trap_error(t, "kvm: applying shadow changes: %s", strerror(-rc));
-        return;
+    int rc = 0;
+    if (k->fpu == FPU_IN_CPU) {
+        rc = fpu_store(e);
+        if (rc < 0) {
+            trap_error(t, "kvm: loading the FPU state: %s", strerror(-rc));
+            return;
+        }
     }
     load_cpu(k);
+    k->fpu = FPU_IN_VCPU;
     k->m.run->immediate_exit = 0;
     if (atomic_exchange(&k->kicked, false)) {
         t->kind = TRAP_KICK;
         return;
     }
+    drain_on_the_way(k);
     do
         rc = vcpu_enter(k);
     while (!handle_exit(k, rc, t));
@@ -444,19 +577,17 @@ static void restricted(struct engine *e, uint32_t off, la_t la, spte_t old, spte
     struct kvm_engine *k = kvm_of(e);
     (void)old;
     (void)now;
-    uint64_t *q = machine_queue(&k->m);
-    if (q[0] == QUEUE_MAX)
-        (void)drain(k); /* fails only if the vCPU is gone; the next run() reports that */
-    if (q[0] == QUEUE_MAX)
-        return;
-    q[2 + 2 * q[0]] = WIN_LA + off;
-    q[3 + 2 * q[0]] = la;
-    q[0]++;
+    struct stub_queue *q = machine_queue(&k->m);
+    if (q->count == QUEUE_MAX && drain(k) < 0)
+        return; /* the vCPU is gone; the next run() reports it */
+    q->entry[q->count].pte = WIN_LA + off;
+    q->entry[q->count].la = la;
+    q->count++;
 }
 
 static void flush(struct engine *e)
 {
-    machine_queue(&kvm_of(e)->m)[1] = 1;
+    machine_queue(&kvm_of(e)->m)->flush = 1;
 }
 
 static void sync_engine(struct engine *e)
@@ -513,9 +644,16 @@ int kvm_engine_create(const struct kvm_host *h, const struct engine_env *env,
     shadow_set_monitor_half(env->shadow, machine_monitor_half());
     sigaction(KICK_SIGNAL, &(struct sigaction){.sa_handler = on_kick_signal}, NULL);
     k->sregs_stale = true;
+    k->cr4_base = CR4_PAE | (k->m.umip ? (unsigned)CR4_UMIP : 0u);
+    k->fpu = FPU_IN_CPU;
     shadow_attach(env->shadow, &k->e);
     *out = &k->e;
     return 0;
+}
+
+uint64_t kvm_engine_tsc_offset(const struct engine *e)
+{
+    return ((const struct kvm_engine *)(const void *)e)->m.tsc_offset;
 }
 
 bool kvm_engine_native_ring0(const struct engine *e)
@@ -526,54 +664,4 @@ bool kvm_engine_native_ring0(const struct engine *e)
 void kvm_engine_get_stats(const struct engine *e, struct kvm_engine_stats *out)
 {
     *out = ((const struct kvm_engine *)(const void *)e)->stats;
-}
-
-/* --- x87/MMX/SSE state ----------------------------------------------------------------------- */
-
-/* Offsets in the FXSAVE image (SDM vol. 1, table 10-2). */
-enum {
-    FX_FCW = 0,
-    FX_FSW = 2,
-    FX_FTW = 4,
-    FX_FOP = 6,
-    FX_FIP = 8,
-    FX_FDP = 16,
-    FX_MXCSR = 24,
-    FX_ST = 32,
-    FX_XMM = 160
-};
-
-int kvm_engine_fpu_fetch(struct engine *e)
-{
-    struct kvm_engine *k = kvm_of(e);
-    struct kvm_fpu f;
-    if (ioctl(k->m.vcpu_fd, KVM_GET_FPU, &f) < 0)
-        return -errno;
-    uint8_t *x = e->env.cpu->fpu.fxsave;
-    memcpy(x + FX_FCW, &f.fcw, 2);
-    memcpy(x + FX_FSW, &f.fsw, 2);
-    x[FX_FTW] = f.ftwx;
-    memcpy(x + FX_FOP, &f.last_opcode, 2);
-    memcpy(x + FX_FIP, &f.last_ip, 8);
-    memcpy(x + FX_FDP, &f.last_dp, 8);
-    memcpy(x + FX_MXCSR, &f.mxcsr, 4);
-    memcpy(x + FX_ST, f.fpr, sizeof f.fpr);
-    memcpy(x + FX_XMM, f.xmm, 8 * 16); /* a 32-bit guest has eight */
-    return 0;
-}
-
-int kvm_engine_fpu_store(struct engine *e)
-{
-    struct kvm_engine *k = kvm_of(e);
-    const uint8_t *x = e->env.cpu->fpu.fxsave;
-    struct kvm_fpu f = {.ftwx = x[FX_FTW]};
-    memcpy(&f.fcw, x + FX_FCW, 2);
-    memcpy(&f.fsw, x + FX_FSW, 2);
-    memcpy(&f.last_opcode, x + FX_FOP, 2);
-    memcpy(&f.last_ip, x + FX_FIP, 8);
-    memcpy(&f.last_dp, x + FX_FDP, 8);
-    memcpy(&f.mxcsr, x + FX_MXCSR, 4);
-    memcpy(f.fpr, x + FX_ST, sizeof f.fpr);
-    memcpy(f.xmm, x + FX_XMM, 8 * 16);
-    return ioctl(k->m.vcpu_fd, KVM_SET_FPU, &f) < 0 ? -errno : 0;
 }

@@ -14,10 +14,11 @@ struct kvm_engine_opts {
 };
 
 struct kvm_engine_stats {
-    uint64_t runs;   /* KVM_RUN */
-    uint64_t drains; /* of them, to let the stub apply restrictions */
-    uint64_t io;     /* port I/O exits straight from guest code */
-    uint64_t sregs;  /* entries that had to load segments */
+    uint64_t runs;              /* KVM_RUN */
+    uint64_t drains;            /* of them, to let the stub apply restrictions and nothing else */
+    uint64_t drains_on_the_way; /* ... on the way to the guest */
+    uint64_t io;                /* port I/O exits straight from guest code */
+    uint64_t sregs;             /* entries that had to load segments */
 };
 
 /* env is copied. 0 or a negative errno with err filled; h may be closed afterwards. */
@@ -26,9 +27,11 @@ int kvm_engine_create(const struct kvm_host *h, const struct engine_env *env,
 bool kvm_engine_native_ring0(const struct engine *e);
 void kvm_engine_get_stats(const struct engine *e, struct kvm_engine_stats *out);
 
-/* x87/MMX/SSE state between the vCPU and cpu->fpu: fetch before somebody else computes with it,
- * store afterwards. One ioctl each. 0 or a negative errno. */
+/* Somebody else is about to use cpu->fpu: bring it up to date (one ioctl if the guest ran
+ * meanwhile). The next run takes it back. 0 or a negative errno. */
 int kvm_engine_fpu_fetch(struct engine *e);
-int kvm_engine_fpu_store(struct engine *e);
+
+/* What RDTSC gives in the guest, less what it gives here. */
+uint64_t kvm_engine_tsc_offset(const struct engine *e);
 
 #endif

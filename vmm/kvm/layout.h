@@ -48,9 +48,22 @@
 #define STUB_OTHER   0x200
 #define STUB_RESUME  0x210
 #define STUB_DRAIN   0x220
+#define STUB_RESTORE                                                                               \
+    0x280 /* within the drain: from here on it is done and the guest comes next                    \
+           */
 
-/* The queue page: count at 0, flush word at 8, then pairs {linear address of the PTE in the window,
- * linear address to invalidate}. The value is what lies in the PTE when the stub reads it. */
-#define QUEUE_MAX 254
+/* The queue page: shadow entries to store again. An entry is {linear address of the PTE in the
+ * window, linear address to invalidate}; the value is what lies in the PTE when the stub reads it.
+ */
+#define QUEUE_COUNT   0
+#define QUEUE_FLUSH   8  /* load CR3 as well */
+#define QUEUE_RESUME  12 /* go on to the guest, not to the host */
+#define QUEUE_RAX     16 /* the guest's, for that */
+#define QUEUE_RCX     24
+#define QUEUE_RDX     32
+#define QUEUE_RDI     40
+#define QUEUE_RSI     48
+#define QUEUE_ENTRIES 64
+#define QUEUE_MAX     250
 
 #endif

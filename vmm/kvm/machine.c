@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "vmm/cpu/msr.h"
 #include "vmm/kvm/machine.h"
 
 extern const uint8_t kvm_stub_start[], kvm_stub_end[];
@@ -213,6 +214,18 @@ static int set_sregs(const struct kvm_host *h, struct machine *m)
     return 0;
 }
 
+static void read_tsc_offset(struct machine *m)
+{
+    _Alignas(struct kvm_msrs)
+        uint8_t buf[sizeof(struct kvm_msrs) + sizeof(struct kvm_msr_entry)] = {0};
+    struct kvm_msrs *msrs = (struct kvm_msrs *)(void *)buf;
+    msrs->nmsrs = 1;
+    msrs->entries[0].index = MSR_TSC;
+    const uint64_t before = __builtin_ia32_rdtsc();
+    if (ioctl(m->vcpu_fd, KVM_GET_MSRS, msrs) == 1)
+        m->tsc_offset = msrs->entries[0].data - (before + __builtin_ia32_rdtsc()) / 2;
+}
+
 static int create_vcpu(const struct kvm_host *h, struct machine *m)
 {
     m->vcpu_fd = ioctl(m->vm_fd, KVM_CREATE_VCPU, 0);
@@ -227,6 +240,7 @@ static int create_vcpu(const struct kvm_host *h, struct machine *m)
         m->run = NULL;
         return -errno;
     }
+    read_tsc_offset(m);
     return set_cpuid(h, m);
 }
 

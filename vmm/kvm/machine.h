@@ -18,9 +18,10 @@ struct machine {
     int vm_fd, vcpu_fd;
     struct kvm_run *run;
     size_t run_size;
-    uint8_t *mon;      /* the monitor's pages, MON_PAGES of them */
-    bool umip;         /* CR4.UMIP is on */
-    bool cpuid_faults; /* CPUID at CPL 3 raises #GP, so the monitor answers it */
+    uint8_t *mon;        /* the monitor's pages, MON_PAGES of them */
+    bool umip;           /* CR4.UMIP is on */
+    uint64_t tsc_offset; /* of the vCPU to the host */
+    bool cpuid_faults;   /* CPUID at CPL 3 raises #GP, so the monitor answers it */
 };
 
 /* The frame of an exception on the stub's stack (SDM vol. 3, 6.14.2), and the error code below it.
@@ -42,9 +43,23 @@ static inline struct stub_frame *machine_frame(struct machine *m)
                                          sizeof(struct stub_frame));
 }
 
-static inline uint64_t *machine_queue(struct machine *m)
+/* The queue page, see layout.h. */
+struct stub_queue {
+    uint64_t count;
+    uint32_t flush, resume;
+    uint64_t rax, rcx, rdx, rdi, rsi, unused;
+    struct {
+        uint64_t pte, la;
+    } entry[QUEUE_MAX];
+};
+_Static_assert(offsetof(struct stub_queue, resume) == QUEUE_RESUME, "as the stub has it");
+_Static_assert(offsetof(struct stub_queue, rsi) == QUEUE_RSI, "as the stub has it");
+_Static_assert(offsetof(struct stub_queue, entry) == QUEUE_ENTRIES, "as the stub has it");
+_Static_assert(sizeof(struct stub_queue) <= PAGE_SIZE, "one page");
+
+static inline struct stub_queue *machine_queue(struct machine *m)
 {
-    return (uint64_t *)(void *)(m->mon + MON_QUEUE * PAGE_SIZE);
+    return (struct stub_queue *)(void *)(m->mon + MON_QUEUE * PAGE_SIZE);
 }
 
 /* Make the selector load what seg holds, at DPL 3: GDT or LDT entry by the selector's TI bit. */

@@ -31,10 +31,11 @@ kvm_stub_start:
         iretq
 
         /* RSI: queue. Store each entry's value again by the vCPU's own hand, invalidate what it
-         * translates; then, if asked for, everything by a load of CR3. */
+         * translates; then, if asked for, everything by a load of CR3. Then to the host, or with the
+         * guest's registers, which lie in the queue page, straight to the guest. */
         .org    kvm_stub_start + STUB_DRAIN
-        movq    (%rsi), %rcx
-        leaq    16(%rsi), %rdi
+        movq    QUEUE_COUNT(%rsi), %rcx
+        leaq    QUEUE_ENTRIES(%rsi), %rdi
         jrcxz   2f
 1:      movq    (%rdi), %rax
         movq    (%rax), %rdx
@@ -43,11 +44,20 @@ kvm_stub_start:
         invlpg  (%rdx)
         addq    $16, %rdi
         loop    1b
-2:      cmpq    $0, 8(%rsi)
+2:      cmpl    $0, QUEUE_FLUSH(%rsi)
         je      3f
         movq    %cr3, %rax
         movq    %rax, %cr3
-3:      outb    %al, $PORT_DRAINED
+3:      cmpl    $0, QUEUE_RESUME(%rsi)
+        jne     4f
+        outb    %al, $PORT_DRAINED
         ud2
+        .org    kvm_stub_start + STUB_RESTORE
+4:      movq    QUEUE_RAX(%rsi), %rax
+        movq    QUEUE_RCX(%rsi), %rcx
+        movq    QUEUE_RDX(%rsi), %rdx
+        movq    QUEUE_RDI(%rsi), %rdi
+        movq    QUEUE_RSI(%rsi), %rsi
+        iretq
 kvm_stub_end:
         .section .note.GNU-stack,"",@progbits

@@ -59,6 +59,8 @@ struct soft_env {
     /* Decoded blocks are about to be kept for a frame (true) or are gone (false): the owner makes
      * sure that writes by others are reported with soft_code_written(). May be NULL. */
     void (*code_frame)(void *ctx, frame_t f, bool cached);
+    /* cpu->fpu is about to be read or changed by an instruction: make it true. May be NULL. */
+    void (*fpu_use)(void *ctx);
 };
 
 enum soft_exit {

@@ -46,8 +46,12 @@ enum {
     X87_FLAGS = 0x3f, /* IE DE ZE OE UE PE, in FSW and (as masks) in FCW; also in MXCSR */
 };
 
+/* The one way to the state: beside another engine it may have to be fetched first. */
 static inline uint8_t *fpu_image(struct soft *s)
 {
+    const struct soft_env *env = soft_core(s)->env;
+    if (env->fpu_use)
+        env->fpu_use(env->ctx);
     return CPU(s)->fpu.fxsave;
 }
 static inline uint16_t fx_get16(const uint8_t *fx, unsigned off)
