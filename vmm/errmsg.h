@@ -12,7 +12,8 @@ struct errmsg {
     char text[320];
 };
 
-/* Fill e (may be NULL) as printf does and return code, so that "return err_set(e, -EINVAL, ...)" reads well. */
+/* Fill e (may be NULL) as printf does and return code, so that "return err_set(e, -EINVAL, ...)"
+ * reads well. */
 __attribute__((format(printf, 3, 4))) static inline int err_set(struct errmsg *e, int code,
                                                                 const char *fmt, ...)
 {
@@ -25,7 +26,8 @@ __attribute__((format(printf, 3, 4))) static inline int err_set(struct errmsg *e
     return code;
 }
 
-/* Exit codes of the umbra command. A guest that ends by the exit port gives (v << 1) | 1 instead. */
+/* Exit codes of the umbra command. A guest that ends by the exit port gives (v << 1) | 1 instead.
+ */
 enum umbra_exit {
     UMBRA_EXIT_OK = 0,
     UMBRA_EXIT_USAGE = 1,   /* bad command line */

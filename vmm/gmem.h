@@ -1,7 +1,8 @@
 /*
- * The one accessor of guest memory: every read and write that the monitor makes on the guest's behalf
- * (loaders, hypercalls, page-table walks, devices) goes through here, with overflow-safe checks.
- * A gmem spans guest-physical 0 .. bytes-1 of one mm; pages are faulted in as they are touched.
+ * The one accessor of guest memory: every read and write that the monitor makes on the guest's
+ * behalf (loaders, hypercalls, page-table walks, devices) goes through here, with overflow-safe
+ * checks. A gmem spans guest-physical 0 .. bytes-1 of one mm; pages are faulted in as they are
+ * touched.
  */
 #ifndef UMBRA_VMM_GMEM_H
 #define UMBRA_VMM_GMEM_H
@@ -11,7 +12,8 @@
 struct gmem {
     struct mm *mm;
     uint64_t bytes; /* guest RAM ends here */
-    /* Told of every page part that is written, so that cached decoded code is dropped. May be NULL. */
+    /* Told of every page part that is written, so that cached decoded code is dropped. May be NULL.
+     */
     void (*written)(void *ctx, frame_t f, uint32_t off, uint32_t len);
     void *ctx;
 };

@@ -10,6 +10,8 @@
 #include "vmm/cmd/nearest.h"
 
 const struct cmd *const cmd_table[] = {
+    &cmd_run,
+    &cmd_info,
     &cmd_help,
     NULL,
 };

@@ -1,0 +1,272 @@
+/* See soft_engine.h. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "mm/pool.h"
+#include "vmm/cpu/cpuid.h"
+#include "vmm/shadow/shadow.h"
+#include "vmm/soft_engine.h"
+
+/* Instructions between two looks at what only the monitor sees. */
+#define SLICE (1u << 24)
+
+struct soft_engine {
+    struct engine e;
+    struct soft_engine_env env;
+    struct soft_env soft_env;
+    struct soft *soft;
+    gfn_t *gfn; /* by frame: what it backed when it was last translated */
+    uint64_t insns;
+};
+
+static size_t frames_of(const struct pool *p)
+{
+    return (size_t)(pool_bytes(p) >> PAGE_SHIFT);
+}
+static struct soft_engine *soft_of(struct engine *e)
+{
+    return (struct soft_engine *)(void *)e;
+}
+
+/* --- what the soft CPU asks ------------------------------------------------------------------ */
+
+static int translate(void *ctx, la_t la, enum soft_access acc, bool user, struct soft_page *out)
+{
+    const struct soft_engine *s = ctx;
+    const spte_t e = shadow_lookup(s->e.env.shadow, la);
+
+    (void)user; /* paging off: every ring may do everything */
+    if (spte_is_mmio(e)) {
+        *out = (struct soft_page){
+            .frame = FRAME_NONE, .gpa = spte_addr(e), .writable = true, .executable = true};
+        return 0;
+    }
+    if (!spte_present(e) || (acc == SOFT_W && !spte_writable(e)))
+        return -EFAULT;
+    s->gfn[spte_frame(e)] = gfn_of(la);
+    *out = (struct soft_page){.host = pool_ptr(s->e.env.pool, spte_frame(e)),
+                              .frame = spte_frame(e),
+                              .gpa = la & ~PAGE_MASK,
+                              .writable = spte_writable(e),
+                              .executable = true};
+    return 0;
+}
+
+static uint32_t mmio_read(void *ctx, gpa_t gpa, unsigned size)
+{
+    const struct soft_engine *s = ctx;
+    return s->env.mmio_read(s->env.ctx, gpa, size);
+}
+
+static void mmio_write(void *ctx, gpa_t gpa, uint32_t val, unsigned size)
+{
+    const struct soft_engine *s = ctx;
+    s->env.mmio_write(s->env.ctx, gpa, val, size);
+}
+
+static uint32_t io_in(void *ctx, uint16_t port, unsigned size)
+{
+    struct soft_engine *s = ctx;
+    uint32_t val = 0;
+    if (!s->e.env.io(s->e.env.ctx, port, size, true, 1, &val))
+        soft_kick(s->soft);
+    return val;
+}
+
+static void io_out(void *ctx, uint16_t port, uint32_t val, unsigned size)
+{
+    struct soft_engine *s = ctx;
+    if (!s->e.env.io(s->e.env.ctx, port, size, false, 1, &val))
+        soft_kick(s->soft);
+}
+
+static void do_cpuid(void *ctx, uint32_t leaf, uint32_t subleaf, uint32_t out[4])
+{
+    const struct soft_engine *s = ctx;
+    cpuid_query(&s->env.cpuid, s->e.env.cpu, leaf, subleaf, out);
+}
+
+static uint64_t tsc(void *ctx)
+{
+    const struct soft_engine *s = ctx;
+    return s->env.tsc(s->env.ctx);
+}
+
+static bool cr_written(void *ctx, int reg, uint32_t old)
+{
+    const struct soft_engine *s = ctx;
+    return s->env.cr_written(s->env.ctx, reg, old);
+}
+
+static void invlpg(void *ctx, la_t la)
+{
+    const struct soft_engine *s = ctx;
+    s->env.invlpg(s->env.ctx, la);
+}
+
+static int intr_ack(void *ctx)
+{
+    const struct soft_engine *s = ctx;
+    return s->env.intr_ack(s->env.ctx);
+}
+
+static void code_frame(void *ctx, frame_t f, bool cached)
+{
+    const struct soft_engine *s = ctx;
+    if (s->env.code_frame)
+        s->env.code_frame(s->env.ctx, f, s->gfn[f], cached);
+}
+
+static void fpu_use(void *ctx)
+{
+    const struct soft_engine *s = ctx;
+    if (s->env.fpu_use)
+        s->env.fpu_use(s->env.ctx);
+}
+
+/* --- engine operations ----------------------------------------------------------------------- */
+
+static void trap_of(struct soft_engine *s, const struct soft_exit_info *x, struct trap *t)
+{
+    s->insns += x->insns;
+    switch (x->kind) {
+    case SOFT_EXIT_BUDGET: t->kind = TRAP_BUDGET; break;
+    case SOFT_EXIT_PF:
+        t->kind = TRAP_PF;
+        t->la = x->la;
+        t->error = (x->access == SOFT_W ? PF_W : 0u) | (x->access == SOFT_X ? PF_I : 0u) |
+                   (x->user ? PF_U : 0u);
+        break;
+    case SOFT_EXIT_HLT: t->kind = TRAP_HLT; break;
+    case SOFT_EXIT_ATTENTION: t->kind = TRAP_KICK; break;
+    case SOFT_EXIT_SHUTDOWN:
+    case SOFT_EXIT_UNSUPPORTED:
+        t->kind = TRAP_SHUTDOWN;
+        memcpy(t->why, x->why, sizeof t->why);
+        break;
+    }
+}
+
+static void run_engine(struct engine *e, struct trap *t)
+{
+    struct soft_engine *s = soft_of(e);
+    struct soft_exit_info x = {0};
+    soft_run(s->soft, SLICE, &x);
+    trap_of(s, &x, t);
+}
+
+void soft_engine_step(struct engine *e, struct trap *t)
+{
+    struct soft_engine *s = soft_of(e);
+    struct soft_exit_info x = {0};
+    soft_step(s->soft, &x);
+    trap_of(s, &x, t);
+}
+
+void soft_engine_deliver(struct engine *e, const struct soft_event *ev, struct trap *t)
+{
+    struct soft_engine *s = soft_of(e);
+    struct soft_exit_info x = {0};
+    soft_deliver(s->soft, ev, &x);
+    trap_of(s, &x, t);
+}
+
+static bool can_run(struct engine *e)
+{
+    (void)e;
+    return true;
+}
+
+static void restricted(struct engine *e, uint32_t off, la_t la, spte_t old, spte_t now)
+{
+    struct soft_engine *s = soft_of(e);
+    (void)off;
+    soft_tlb_drop(s->soft, la);
+    if (spte_present(old) && (!spte_present(now) || spte_addr(now) != spte_addr(old)) &&
+        spte_addr(old) < pool_bytes(e->env.pool))
+        soft_code_written(s->soft, spte_frame(old), 0, PAGE_SIZE);
+}
+
+static void flush(struct engine *e)
+{
+    soft_tlb_flush(soft_of(e)->soft);
+}
+static void sync_engine(struct engine *e)
+{
+    (void)e;
+}
+static void kick(struct engine *e)
+{
+    soft_kick(soft_of(e)->soft);
+}
+
+static void destroy(struct engine *e)
+{
+    struct soft_engine *s = soft_of(e);
+    shadow_detach(e->env.shadow, e);
+    soft_destroy(s->soft);
+    munmap(s->gfn, frames_of(e->env.pool) * sizeof *s->gfn);
+    free(s);
+}
+
+static const struct engine_ops soft_ops = {
+    .name = "soft",
+    .run = run_engine,
+    .can_run = can_run,
+    .restricted = restricted,
+    .flush = flush,
+    .sync = sync_engine,
+    .kick = kick,
+    .destroy = destroy,
+};
+
+int soft_engine_create(const struct engine_env *env, const struct soft_engine_env *senv,
+                       struct engine **out)
+{
+    struct soft_engine *s = calloc(1, sizeof *s);
+    if (!s)
+        return -ENOMEM;
+    const size_t frames = frames_of(env->pool);
+    s->gfn = mmap(NULL, frames * sizeof *s->gfn, PROT_READ | PROT_WRITE,
+                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (s->gfn == MAP_FAILED) {
+        free(s);
+        return -ENOMEM;
+    }
+    s->e = (struct engine){.ops = &soft_ops, .env = *env};
+    s->env = *senv;
+    s->soft_env = (struct soft_env){.ctx = s,
+                                    .translate = translate,
+                                    .mmio_read = mmio_read,
+                                    .mmio_write = mmio_write,
+                                    .io_in = io_in,
+                                    .io_out = io_out,
+                                    .cpuid = do_cpuid,
+                                    .tsc = tsc,
+                                    .cr_written = cr_written,
+                                    .invlpg = invlpg,
+                                    .intr_ack = intr_ack,
+                                    .code_frame = code_frame,
+                                    .fpu_use = fpu_use};
+    const int rc = soft_create(env->cpu, &s->soft_env, (uint32_t)frames, &s->soft);
+    if (rc < 0) {
+        munmap(s->gfn, frames * sizeof *s->gfn);
+        free(s);
+        return rc;
+    }
+    shadow_attach(env->shadow, &s->e);
+    *out = &s->e;
+    return 0;
+}
+
+uint64_t soft_engine_insns(const struct engine *e)
+{
+    return ((const struct soft_engine *)(const void *)e)->insns;
+}
+
+struct soft *soft_engine_cpu(struct engine *e)
+{
+    return soft_of(e)->soft;
+}

@@ -1,0 +1,140 @@
+/*
+ * The trap loop: run an engine until it traps, find out what the trap means, go on. One trap model
+ * for all engines: what an engine cannot execute, the soft CPU executes, one instruction at a time.
+ */
+#include <inttypes.h>
+#include <string.h>
+
+#include "vmm/soft_engine.h"
+#include "vmm/vm.h"
+
+static void handle_trap(struct vm *vm, struct engine *from, struct trap *t);
+
+/* More page faults than any instruction or delivery can need (each of its operands and table
+ * entries lies on at most two pages) would mean that mapping makes no progress. */
+#define FAULTS_PER_STEP 64
+
+/* Let the soft CPU execute one instruction, resolving the faults that it meets. */
+static void emulate(struct vm *vm)
+{
+    struct trap t = {0};
+    for (int i = 0; i < FAULTS_PER_STEP && vm->end == VM_RUNNING; i++) {
+        soft_engine_step(vm->soft, &t);
+        if (t.kind != TRAP_PF) {
+            vm->stats.emulated++;
+            if (t.kind != TRAP_BUDGET && t.kind != TRAP_KICK)
+                handle_trap(vm, vm->soft, &t);
+            return;
+        }
+        if (fault_handle(vm, t.la, t.error) == FAULT_ENDED)
+            return;
+    }
+    vm_finish(vm, VM_END_HOST,
+              "one instruction at %08" PRIx32 " faults without end; please report this",
+              vm->cpu.eip);
+}
+
+/* Deliver an exception that the engine's CPU raised. */
+static void deliver(struct vm *vm, const struct trap *from)
+{
+    const bool has_error = from->vector == VEC_DF ||
+                           (from->vector >= VEC_TS && from->vector <= VEC_PF) ||
+                           from->vector == VEC_AC;
+    const struct soft_event ev = {.vector = from->vector,
+                                  .has_error = has_error,
+                                  .error = from->error,
+                                  .kind = from->vector == VEC_DB ? SOFT_EV_TRAP : SOFT_EV_FAULT};
+    struct trap t = {0};
+    vm->stats.delivered++;
+    for (int i = 0; i < FAULTS_PER_STEP && vm->end == VM_RUNNING; i++) {
+        soft_engine_deliver(vm->soft, &ev, &t);
+        if (t.kind != TRAP_PF) {
+            if (t.kind != TRAP_BUDGET && t.kind != TRAP_KICK)
+                handle_trap(vm, vm->soft, &t);
+            return;
+        }
+        if (fault_handle(vm, t.la, t.error) == FAULT_ENDED)
+            return;
+    }
+    vm_finish(vm, VM_END_HOST, "delivering vector %u faults without end; please report this",
+              from->vector);
+}
+
+static void handle_halt(struct vm *vm)
+{
+    vm->end_dump = (vm->cpu.eflags & FL_IF) != 0;
+    if (!vm->end_dump)
+        vm_finish(vm, VM_END_HALT, "the guest halted with interrupts off: it is done");
+    else
+        vm_finish(vm, VM_END_WILD,
+                  "the guest halted with interrupts on, and no device here raises one");
+}
+
+static void handle_asked(struct vm *vm)
+{
+    const uint32_t asked = atomic_exchange(&vm->asked, 0);
+    if (asked & VM_ASK_QUIT)
+        vm_finish(vm, VM_END_QUIT, "ended by the user");
+    if (asked & VM_ASK_TIMEOUT)
+        vm_finish(vm, VM_END_TIMEOUT, "still running after %u s (--timeout)", vm->opts.timeout_s);
+    if (asked & VM_ASK_INPUT)
+        uart_poll(&vm->com1);
+}
+
+static void handle_trap(struct vm *vm, struct engine *from, struct trap *t)
+{
+    switch (t->kind) {
+    case TRAP_PF:
+        if (fault_handle(vm, t->la, t->error) == FAULT_EMULATE && from != vm->soft)
+            emulate(vm);
+        break;
+    case TRAP_EMULATE: emulate(vm); break;
+    case TRAP_EXCEPTION: deliver(vm, t); break;
+    case TRAP_HLT: handle_halt(vm); break;
+    case TRAP_SHUTDOWN:
+        vm_finish(vm, VM_END_WILD, "the guest's processor shut down: %s", t->why);
+        vm->end_dump = true;
+        break;
+    case TRAP_ERROR:
+        vm_finish(vm, VM_END_HOST, "%s", t->why);
+        vm->end_dump = true;
+        break;
+    case TRAP_KICK:
+    case TRAP_INTWIN:
+    case TRAP_BUDGET:
+    case TRAP_KINDS: break;
+    }
+    if (atomic_load_explicit(&vm->asked, memory_order_relaxed))
+        handle_asked(vm);
+}
+
+static void audit(struct vm *vm)
+{
+    char msg[200];
+    if (mm_audit(vm->pool, msg, sizeof msg) < 0 || shadow_audit(vm->shadow, msg, sizeof msg) < 0)
+        vm_finish(vm, VM_END_AUDIT, "audit: %s", msg);
+}
+
+static struct engine *engine_for(struct vm *vm)
+{
+    return vm->kvm && vm->kvm->ops->can_run(vm->kvm) ? vm->kvm : vm->soft;
+}
+
+void vm_run(struct vm *vm)
+{
+    struct trap t;
+    uint64_t before = stats_now(), after;
+
+    while (vm->end == VM_RUNNING) {
+        struct engine *e = engine_for(vm);
+        e->ops->run(e, &t);
+        after = stats_now();
+        hist_add(&vm->stats.guest, after - before);
+        handle_trap(vm, e, &t);
+        if (vm->opts.audit)
+            audit(vm);
+        before = stats_now();
+        hist_add(&vm->stats.trap[t.kind], before - after);
+    }
+    chardev_flush(vm->console);
+}

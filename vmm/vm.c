@@ -1,0 +1,368 @@
+/* See vm.h: putting a machine together and taking it apart. */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "guest/abi.h"
+#include "vmm/kvm/kvm.h"
+#include "vmm/kvm/probe.h"
+#include "vmm/soft_engine.h"
+#include "vmm/vm.h"
+
+/* --- devices --------------------------------------------------------------------------------- */
+
+static void on_exit_port(void *ctx, int status)
+{
+    struct vm *vm = ctx;
+    if (vm->end == VM_RUNNING)
+        vm->exit_status = status;
+    vm_finish(vm, VM_END_EXIT, "the guest wrote the exit port: status %d", status);
+}
+
+static void on_console_input(void *ctx)
+{
+    vm_ask(ctx, VM_ASK_INPUT);
+}
+static void on_console_quit(void *ctx)
+{
+    vm_ask(ctx, VM_ASK_QUIT);
+}
+
+static int add_devices(struct vm *vm, struct errmsg *err)
+{
+    const struct chardev_events ev = {on_console_input, on_console_quit, vm};
+    int rc = 0;
+
+    bus_init(&vm->bus);
+    if (vm->opts.console)
+        rc = chardev_fds_open(&vm->console, STDIN_FILENO, STDOUT_FILENO, ev);
+    if (rc < 0)
+        return err_set(err, rc, "console: %s", strerror(-rc));
+    rc = uart_init(&vm->com1, &vm->bus, UART_COM1, vm->console, (struct line){0}, "com1");
+    if (!rc)
+        rc = exitport_init(&vm->exitport, &vm->bus, (struct vm_stop){on_exit_port, vm});
+    if (!rc)
+        rc = hypercall_init(vm);
+    return rc < 0 ? err_set(err, rc, "devices: %s", strerror(-rc)) : 0;
+}
+
+/* --- what the engines ask -------------------------------------------------------------------- */
+
+static bool on_io(void *ctx, uint16_t port, unsigned size, bool in, uint32_t count, void *data)
+{
+    struct vm *vm = ctx;
+    uint8_t *p = data;
+    for (uint32_t i = 0; i < count && vm->end == VM_RUNNING; i++, p += size) {
+        uint32_t val = 0;
+        if (in) {
+            val = bus_in(&vm->bus, port, size);
+            memcpy(p, &val, size);
+        } else {
+            memcpy(&val, p, size);
+            bus_out(&vm->bus, port, val, size);
+        }
+    }
+    return vm->end == VM_RUNNING;
+}
+
+/* Where no RAM is, a PC's bus floats: all ones, writes go nowhere. */
+static uint32_t on_mmio_read(void *ctx, gpa_t gpa, unsigned size)
+{
+    (void)ctx;
+    (void)gpa;
+    return UINT32_MAX >> (32 - 8 * size);
+}
+
+static void on_mmio_write(void *ctx, gpa_t gpa, uint32_t val, unsigned size)
+{
+    (void)ctx;
+    (void)gpa;
+    (void)val;
+    (void)size;
+}
+
+static uint64_t on_tsc(void *ctx)
+{
+    const struct vm *vm = ctx;
+    return stats_now() + vm->tsc_base + vm->cpu.tsc_offset;
+}
+
+static bool on_cr_written(void *ctx, int reg, uint32_t old)
+{
+    struct vm *vm = ctx;
+    (void)old;
+    if (reg == 0 && cpu_paging(&vm->cpu)) {
+        vm_finish(vm, VM_END_WILD,
+                  "the guest turned paging on (CR0 = %08x), which this version does not offer",
+                  vm->cpu.cr0);
+        vm->end_dump = true;
+        vm->soft->ops->kick(vm->soft);
+    }
+    return true;
+}
+
+static void on_invlpg(void *ctx, la_t la)
+{
+    (void)ctx; /* paging off: there is nothing that could be stale */
+    (void)la;
+}
+
+static int on_intr_ack(void *ctx)
+{
+    (void)ctx;
+    return -1;
+}
+
+static void on_fpu_use(void *ctx)
+{
+    struct vm *vm = ctx;
+    const int rc = kvm_engine_fpu_fetch(vm->kvm);
+    if (rc < 0)
+        vm_finish(vm, VM_END_HOST, "kvm: reading the FPU state: %s", strerror(-rc));
+}
+
+static void on_code_frame(void *ctx, frame_t f, gfn_t gfn, bool cached)
+{
+    struct vm *vm = ctx;
+    vm->code_frame[f] = cached;
+    if (cached)
+        shadow_write_protect(vm->shadow, gfn, 1);
+}
+
+static void on_guest_memory_written(void *ctx, frame_t f, uint32_t off, uint32_t len)
+{
+    struct vm *vm = ctx;
+    if (vm->soft)
+        soft_code_written(soft_engine_cpu(vm->soft), f, off, len);
+}
+
+/* --- engines --------------------------------------------------------------------------------- */
+
+static int add_kvm(struct vm *vm, const struct engine_env *env, const struct kvm_host *host,
+                   const struct kvm_findings *found, struct errmsg *err)
+{
+    const bool native = vm->opts.ring0 == VM_RING0_NATIVE ||
+                        (vm->opts.ring0 == VM_RING0_AUTO && found->ring0_exact);
+    const struct kvm_engine_opts o = {.native_ring0 = native};
+    const int rc = kvm_engine_create(host, env, &o, &vm->kvm, err);
+    if (rc < 0)
+        return rc;
+    snprintf(vm->engine_why + strlen(vm->engine_why),
+             sizeof vm->engine_why - strlen(vm->engine_why), "; ring 0 on %s (%s)",
+             native ? "kvm" : "soft",
+             vm->opts.ring0 != VM_RING0_AUTO ? "as asked"
+             : native                        ? "the probe found it exact here"
+                                             : found->ring0_why);
+    vm->code_frame = mmap(NULL, pool_bytes(vm->pool) >> PAGE_SHIFT, PROT_READ | PROT_WRITE,
+                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (vm->code_frame == MAP_FAILED) {
+        vm->code_frame = NULL;
+        return err_set(err, -ENOMEM, "out of memory");
+    }
+    return 0;
+}
+
+/* Decide between kvm and soft, and say why. */
+static int choose_kvm(struct vm *vm, const struct engine_env *env, struct errmsg *err)
+{
+    struct kvm_host host;
+    struct kvm_findings found = {0};
+    struct errmsg why = {{0}};
+    const bool ask = vm->opts.engine == VM_ENGINE_AUTO || vm->opts.ring0 == VM_RING0_AUTO;
+
+    if (vm->opts.engine == VM_ENGINE_SOFT) {
+        snprintf(vm->engine_why, sizeof vm->engine_why, "soft, as asked");
+        return 0;
+    }
+    int rc = kvm_host_open(vm->opts.kvm_path, &host, &why);
+    if (rc < 0) {
+        if (vm->opts.engine == VM_ENGINE_KVM)
+            return err_set(err, rc, "%s", why.text);
+        snprintf(vm->engine_why, sizeof vm->engine_why, "soft: %.200s", why.text);
+        return 0;
+    }
+    rc = ask ? kvm_probe(&host, &found, &why) : 0;
+    if (rc < 0 || (vm->opts.engine == VM_ENGINE_AUTO && !found.faster_than_soft)) {
+        kvm_host_close(&host);
+        if (vm->opts.engine == VM_ENGINE_KVM)
+            return err_set(err, rc, "%s", why.text);
+        snprintf(vm->engine_why, sizeof vm->engine_why, "soft: %.200s",
+                 rc < 0 ? why.text : found.speed_why);
+        return 0;
+    }
+    snprintf(vm->engine_why, sizeof vm->engine_why, "kvm: %s",
+             vm->opts.engine == VM_ENGINE_KVM ? "as asked" : found.speed_why);
+    rc = add_kvm(vm, env, &host, &found, err);
+    kvm_host_close(&host);
+    return rc;
+}
+
+static int add_engines(struct vm *vm, struct errmsg *err)
+{
+    const struct engine_env env = {
+        .cpu = &vm->cpu, .pool = vm->pool, .shadow = vm->shadow, .ctx = vm, .io = on_io};
+    int rc = choose_kvm(vm, &env, err);
+    if (rc < 0)
+        return rc;
+    vm->tsc_base = vm->kvm ? kvm_engine_tsc_offset(vm->kvm) : 0 - stats_now();
+    const struct soft_engine_env senv = {.ctx = vm,
+                                         .cpuid = {.hypervisor = true},
+                                         .mmio_read = on_mmio_read,
+                                         .mmio_write = on_mmio_write,
+                                         .tsc = on_tsc,
+                                         .cr_written = on_cr_written,
+                                         .invlpg = on_invlpg,
+                                         .intr_ack = on_intr_ack,
+                                         .code_frame = vm->kvm ? on_code_frame : NULL,
+                                         .fpu_use = vm->kvm ? on_fpu_use : NULL};
+    rc = soft_engine_create(&env, &senv, &vm->soft);
+    if (rc < 0)
+        return err_set(err, rc, "soft CPU: %s", strerror(-rc));
+    return 0;
+}
+
+const char *vm_engine_name(const struct vm *vm)
+{
+    if (!vm->kvm)
+        return "soft";
+    return kvm_engine_native_ring0(vm->kvm) ? "kvm" : "kvm, ring 0 on soft";
+}
+
+/* --- time-out -------------------------------------------------------------------------------- */
+
+static void on_timer(union sigval v)
+{
+    vm_ask(v.sival_ptr, VM_ASK_TIMEOUT);
+}
+
+static int arm_timeout(struct vm *vm, struct errmsg *err)
+{
+    if (!vm->opts.timeout_s)
+        return 0;
+    struct sigevent ev = {.sigev_notify = SIGEV_THREAD,
+                          .sigev_notify_function = on_timer,
+                          .sigev_value.sival_ptr = vm};
+    const struct itimerspec t = {.it_value.tv_sec = (time_t)vm->opts.timeout_s};
+    timer_t id;
+    if (timer_create(CLOCK_MONOTONIC, &ev, &id) < 0 || timer_settime(id, 0, &t, NULL) < 0)
+        return err_set(err, -errno, "--timeout: %s", strerror(errno));
+    vm->timer = id;
+    vm->timer_armed = true;
+    return 0;
+}
+
+/* --- life ------------------------------------------------------------------------------------ */
+
+static int add_memory(struct vm *vm, struct errmsg *err)
+{
+    const uint64_t ram = vm->opts.ram;
+    if (ram < VM_RAM_MIN || ram > VM_RAM_MAX || ram % PAGE_SIZE)
+        return err_set(
+            err, -EINVAL,
+            "guest memory of %llu bytes: give a multiple of 4 KiB from 1 MiB to 3584 MiB "
+            "with -m",
+            (unsigned long long)ram);
+    /* all of RAM, the zero frame, and a little for what is in flight */
+    const uint64_t pool = vm->opts.pool ? vm->opts.pool : ram + (1u << 20);
+    const struct pool_opts po = {.bytes = pool, .step = VM_POOL_STEP};
+    int rc = pool_create(&po, &vm->pool);
+    if (rc < 0)
+        return err_set(err, rc,
+                       "frame pool of %llu bytes: %s; give a multiple of 4 KiB up to 4 GiB with "
+                       "--pool",
+                       (unsigned long long)pool, strerror(-rc));
+    rc = mm_create(vm->pool, "guest RAM", &vm->mm);
+    if (!rc)
+        rc = mm_map_anon(vm->mm, 0, (uint32_t)(ram >> PAGE_SHIFT), MM_READ | MM_WRITE | MM_EXEC,
+                         MM_ANON_PRIVATE);
+    if (rc < 0)
+        return err_set(err, rc, "guest memory: %s", strerror(-rc));
+    vm->gmem =
+        (struct gmem){.mm = vm->mm, .bytes = ram, .written = on_guest_memory_written, .ctx = vm};
+    rc = shadow_create(vm->mm, vm->opts.shadow_quota, &vm->shadow);
+    return rc < 0 ? err_set(err, rc, "shadow tables: %s", strerror(-rc)) : 0;
+}
+
+int vm_create(const struct vm_opts *o, struct vm **out, struct errmsg *err)
+{
+    struct vm *vm = calloc(1, sizeof *vm);
+    if (!vm)
+        return err_set(err, -ENOMEM, "out of memory");
+    vm->opts = *o;
+    cpu_set_flat(&vm->cpu, 0);
+    stats_start(&vm->stats);
+    int rc = add_memory(vm, err);
+    if (!rc)
+        rc = add_engines(vm, err);
+    if (!rc)
+        rc = add_devices(vm, err);
+    if (!rc)
+        rc = arm_timeout(vm, err);
+    if (rc < 0) {
+        vm_destroy(vm);
+        return rc;
+    }
+    *out = vm;
+    return 0;
+}
+
+void vm_destroy(struct vm *vm)
+{
+    if (!vm)
+        return;
+    if (vm->timer_armed)
+        timer_delete(vm->timer);
+    chardev_close(vm->console);
+    if (vm->kvm)
+        vm->kvm->ops->destroy(vm->kvm);
+    if (vm->soft)
+        vm->soft->ops->destroy(vm->soft);
+    if (vm->code_frame)
+        munmap(vm->code_frame, pool_bytes(vm->pool) >> PAGE_SHIFT);
+    shadow_destroy(vm->shadow);
+    if (vm->mm)
+        mm_destroy(vm->mm);
+    if (vm->pool)
+        pool_destroy(vm->pool);
+    free(vm);
+}
+
+void vm_ask(struct vm *vm, enum vm_asked what)
+{
+    atomic_fetch_or(&vm->asked, (uint32_t)what);
+    if (vm->kvm)
+        vm->kvm->ops->kick(vm->kvm);
+    if (vm->soft)
+        vm->soft->ops->kick(vm->soft);
+}
+
+void vm_finish(struct vm *vm, enum vm_end end, const char *fmt, ...)
+{
+    va_list ap;
+    if (vm->end != VM_RUNNING)
+        return;
+    vm->end = end;
+    va_start(ap, fmt);
+    vsnprintf(vm->end_text, sizeof vm->end_text, fmt, ap);
+    va_end(ap);
+}
+
+int vm_exit_code(const struct vm *vm)
+{
+    switch (vm->end) {
+    case VM_END_HALT:
+    case VM_END_QUIT: return UMBRA_EXIT_OK;
+    case VM_END_EXIT: return vm->exit_status & 0xff;
+    case VM_END_TIMEOUT: return UMBRA_EXIT_TIMEOUT;
+    case VM_END_OOM: return UMBRA_EXIT_OOM;
+    case VM_END_AUDIT: return UMBRA_EXIT_AUDIT;
+    case VM_END_HOST: return UMBRA_EXIT_HOST;
+    case VM_END_WILD:
+    case VM_RUNNING: break;
+    }
+    return UMBRA_EXIT_GUEST;
+}

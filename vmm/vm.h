@@ -1,0 +1,118 @@
+/*
+ * A VM: memory, one processor, its engines, its devices, and how it came to its end.
+ */
+#ifndef UMBRA_VMM_VM_H
+#define UMBRA_VMM_VM_H
+
+#include <stdatomic.h>
+
+#include "mm/mm.h"
+#include "vmm/dev/bus.h"
+#include "vmm/dev/chardev.h"
+#include "vmm/dev/exitport.h"
+#include "vmm/dev/uart.h"
+#include "vmm/engine.h"
+#include "vmm/errmsg.h"
+#include "vmm/gmem.h"
+#include "vmm/load/image.h"
+#include "vmm/shadow/shadow.h"
+#include "vmm/stats.h"
+
+enum vm_engine { VM_ENGINE_AUTO, VM_ENGINE_KVM, VM_ENGINE_SOFT };
+enum vm_ring0 { VM_RING0_AUTO, VM_RING0_NATIVE, VM_RING0_SOFT };
+
+#define VM_RAM_DEFAULT  (128ull << 20)
+#define VM_RAM_MAX      (0xe0000000ull) /* above it lie a PC's devices */
+#define VM_RAM_MIN      (1ull << 20)
+#define VM_POOL_STEP    (4u << 20) /* the frame pool grows by this many bytes */
+#define VM_SHADOW_QUOTA 4096       /* table pages: 16 MiB */
+
+struct vm_opts {
+    uint64_t ram;  /* bytes, a multiple of PAGE_SIZE */
+    uint64_t pool; /* bytes of the frame pool; 0: enough for all of RAM */
+    uint32_t shadow_quota;
+    enum vm_engine engine;
+    enum vm_ring0 ring0;
+    const char *kvm_path; /* NULL: /dev/kvm */
+    bool audit;           /* check every invariant after every trap */
+    bool console;         /* COM1 on stdin and stdout */
+    unsigned timeout_s;   /* 0: none */
+    FILE *trace_insn;     /* NULL: no tracing. The caller's. Soft only */
+};
+
+/* Why a machine has ended. */
+enum vm_end {
+    VM_RUNNING,
+    VM_END_HALT, /* HLT with interrupts off: the guest is done */
+    VM_END_EXIT, /* the guest wrote the exit port */
+    VM_END_QUIT, /* the user asked for it */
+    VM_END_TIMEOUT,
+    VM_END_OOM,   /* the frame pool is used up */
+    VM_END_WILD,  /* triple fault, execution where nothing is, ... */
+    VM_END_AUDIT, /* --audit found an invariant broken */
+    VM_END_HOST,  /* engine or host failed */
+};
+
+struct vm {
+    struct vm_opts opts;
+    struct pool *pool;
+    struct mm *mm;
+    struct gmem gmem;
+    struct shadow *shadow;
+    struct cpu cpu;
+    struct engine *kvm;  /* NULL: not in use */
+    struct engine *soft; /* always there: engine, or emulator beside kvm */
+    struct bus bus;
+    struct uart com1;
+    struct exitport exitport;
+    struct chardev *console;
+    int32_t hc_status; /* of the last hypercall */
+    bool *code_frame;  /* by frame: the soft CPU holds code of it decoded; only beside kvm */
+    struct stats stats;
+    enum vm_end end;
+    int exit_status;        /* of VM_END_EXIT */
+    char end_text[256];     /* what happened, for people */
+    bool end_dump;          /* registers belong to the message */
+    char engine_why[256];   /* why this engine was chosen */
+    _Atomic uint32_t asked; /* enum vm_asked: what other threads want of the vCPU's */
+    uint64_t tsc_base;      /* guest TSC less the host's, WRMSR aside */
+    void *timer;            /* timer_t of timeout_s */
+    bool timer_armed;
+};
+
+enum vm_asked { VM_ASK_QUIT = 1, VM_ASK_INPUT = 2, VM_ASK_TIMEOUT = 4 };
+
+/* 0, or a negative errno with err filled (-ENOENT, -EACCES, -ENOTSUP: the host lacks what the
+ * chosen engine needs). */
+int vm_create(const struct vm_opts *o, struct vm **out, struct errmsg *err);
+void vm_destroy(struct vm *vm);
+
+/* The name people know the engine in use by: "kvm", "soft", "kvm+soft ring 0". */
+const char *vm_engine_name(const struct vm *vm);
+
+/* Run until the machine ends; vm->end says why. Call from one thread only. */
+void vm_run(struct vm *vm);
+/* The exit code of the umbra command for how the machine ended. */
+int vm_exit_code(const struct vm *vm);
+
+/* From any thread or a signal handler: do `what` soon. */
+void vm_ask(struct vm *vm, enum vm_asked what);
+
+/* End the machine when the instruction at hand is done; the first reason stands. */
+void vm_finish(struct vm *vm, enum vm_end end, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* --- inside vmm/ ------------------------------------------------------------------------------ */
+
+/* fault.c: what a fault of the shadow tables came to. */
+enum fault_outcome {
+    FAULT_RETRY,   /* mapped: run the instruction again */
+    FAULT_EMULATE, /* there is no RAM: the soft CPU must do the access */
+    FAULT_ENDED,   /* the machine has ended */
+};
+enum fault_outcome fault_handle(struct vm *vm, la_t la, uint32_t error);
+
+/* hypercall.c: claim the port on the bus. */
+int hypercall_init(struct vm *vm);
+
+#endif
