@@ -8,7 +8,8 @@
 #include "mm/types.h"
 
 /* Address in the physical space of the machine that the engine's CPU sees ("machine-physical"):
- * frames of the pool lie from 0, the arena of shadow tables and the monitor's own pages above 4 GiB. */
+ * frames of the pool lie from 0, the arena of shadow tables and the monitor's own pages above 4
+ * GiB. */
 typedef uint64_t mpa_t;
 
 typedef struct {
@@ -26,12 +27,30 @@ typedef struct {
 
 #define SPTE_NONE ((spte_t){0})
 
-static inline bool spte_present(spte_t s) { return (s.raw & SPTE_P) != 0; }
-static inline bool spte_writable(spte_t s) { return (s.raw & SPTE_W) != 0; }
-static inline bool spte_nx(spte_t s) { return (s.raw & SPTE_NX) != 0; }
-static inline bool spte_large(spte_t s) { return (s.raw & SPTE_PS) != 0; }
-static inline mpa_t spte_addr(spte_t s) { return s.raw & SPTE_ADDR; }
-static inline frame_t spte_frame(spte_t s) { return (frame_t)(spte_addr(s) >> PAGE_SHIFT); }
+static inline bool spte_present(spte_t s)
+{
+    return (s.raw & SPTE_P) != 0;
+}
+static inline bool spte_writable(spte_t s)
+{
+    return (s.raw & SPTE_W) != 0;
+}
+static inline bool spte_nx(spte_t s)
+{
+    return (s.raw & SPTE_NX) != 0;
+}
+static inline bool spte_large(spte_t s)
+{
+    return (s.raw & SPTE_PS) != 0;
+}
+static inline mpa_t spte_addr(spte_t s)
+{
+    return s.raw & SPTE_ADDR;
+}
+static inline frame_t spte_frame(spte_t s)
+{
+    return (frame_t)(spte_addr(s) >> PAGE_SHIFT);
+}
 
 /* A and D are preset: hardware re-setting of them cannot be relied on (docs/kvm.md). */
 static inline spte_t spte_leaf(frame_t f, bool writable, bool nx)
@@ -45,7 +64,8 @@ static inline spte_t spte_table(mpa_t table)
     return (spte_t){table | SPTE_P | SPTE_W | SPTE_U | SPTE_A};
 }
 
-/* May old be replaced by new with a plain store, because whoever cached old finds out by a fault? */
+/* May old be replaced by new with a plain store, because whoever cached old finds out by a fault?
+ */
 static inline bool spte_relaxes(spte_t old, spte_t now)
 {
     if (!spte_present(old))
