@@ -5,13 +5,11 @@
  */
 #include "vmm/soft/soft_ops.h"
 
-/* SF ZF PF of v, the rest as given. */
-static uint16_t with_result(uint8_t v, bool cf, bool af, bool of)
+/* The flags of the addition inside, but for these two. */
+static uint16_t with_carries(uint16_t cc, bool cf, bool af)
 {
-    uint16_t cc;
-    x_or8(v, 0, &cc);
-    cc &= CC_SF | CC_ZF | CC_PF;
-    return (uint16_t)(cc | (cf ? CC_CF : 0) | (af ? CC_AF : 0) | (of ? CC_OF : 0));
+    cc &= (uint16_t) ~(CC_CF | CC_AF);
+    return (uint16_t)(cc | (cf ? CC_CF : 0) | (af ? CC_AF : 0));
 }
 
 static void daa_das(struct soft *s, bool sub)
@@ -21,14 +19,12 @@ static void daa_das(struct soft *s, bool sub)
     const bool low = (old & 15) > 9 || (s->core.cc & CC_AF);
     const bool high = old > 0x99 || (s->core.cc & CC_CF);
     const uint8_t fix = (uint8_t)((low ? 6 : 0) + (high ? 0x60 : 0));
-    uint8_t v = sub ? (uint8_t)(old - fix) : (uint8_t)(old + fix);
-    bool cf = high;
-
     /* A borrow out of the low digit's correction counts too. */
-    if (sub && low && old < 6)
-        cf = true;
-    reg_set8(c, R_EAX, v);
-    s->core.cc = with_result(v, cf, low, false);
+    const bool borrow = sub && low && old < 6;
+    uint16_t cc;
+
+    reg_set8(c, R_EAX, sub ? x_sub8(old, fix, &cc) : x_add8(old, fix, &cc));
+    s->core.cc = with_carries(cc, high || borrow, low);
 }
 
 static void daa(struct soft *s, const struct insn *i)
@@ -43,18 +39,18 @@ static void das(struct soft *s, const struct insn *i)
     daa_das(s, true);
 }
 
+/* SF ZF PF OF are those of all 16 bits before the upper digit of AL is cleared. */
 static void aaa_aas(struct soft *s, bool sub)
 {
     struct cpu *c = CPU(s);
     const uint16_t ax = reg_get16(c, R_EAX);
-    const bool fix = (ax & 15) > 9 || (s->core.cc & CC_AF);
-    uint16_t v = ax;
+    const bool adjust = (ax & 15) > 9 || (s->core.cc & CC_AF);
+    const uint16_t fix = adjust ? 0x106 : 0;
+    uint16_t cc;
+    const uint16_t v = sub ? x_sub16(ax, fix, &cc) : x_add16(ax, fix, &cc);
 
-    if (fix)
-        v = sub ? (uint16_t)(ax - 0x106) : (uint16_t)(ax + 0x106);
-    v &= 0xff0f;
-    reg_set16(c, R_EAX, v);
-    s->core.cc = with_result((uint8_t)v, fix, fix, false);
+    reg_set16(c, R_EAX, v & 0xff0f);
+    s->core.cc = with_carries(cc, adjust, adjust);
 }
 
 static void aaa(struct soft *s, const struct insn *i)
@@ -77,16 +73,15 @@ static void aam(struct soft *s, const struct insn *i)
     if (by == 0)
         soft_raise(s, VEC_DE);
     reg_set16(c, R_EAX, (uint16_t)(al / by << 8 | al % by));
-    s->core.cc = with_result((uint8_t)(al % by), false, false, false);
+    x_or8((uint8_t)(al % by), 0, &s->core.cc);
 }
 
 static void aad(struct soft *s, const struct insn *i)
 {
     struct cpu *c = CPU(s);
-    const uint8_t v = (uint8_t)(reg_get8(c, R_EAX) + reg_get8(c, 4) * (uint8_t)i->imm);
+    const uint8_t high = (uint8_t)(reg_get8(c, 4) * (uint8_t)i->imm);
 
-    reg_set16(c, R_EAX, v);
-    s->core.cc = with_result(v, false, false, false);
+    reg_set16(c, R_EAX, x_add8(reg_get8(c, R_EAX), high, &s->core.cc));
 }
 
 bool soft_bcd_decode(struct insn *i)

@@ -215,7 +215,7 @@ void soft_exec_block(struct soft *s, struct block *b);
 /* Put back in s->left what was counted for instructions of i's block from i + skip on. */
 void soft_exec_uncount(struct soft *s, const struct insn *i, unsigned skip);
 /* soft_fast.c: a faster handler for i in this mode, or NULL. */
-soft_run_fn soft_fast_pick(const struct insn *i, uint32_t mode_flags);
+soft_run_fn soft_fast_pick(struct insn *i, uint32_t mode_flags);
 
 /* The integer set, by group: set i->op (and INSN_FAST, INSN_ENDS) if the opcode is theirs. */
 bool soft_alu_decode(struct insn *i);
