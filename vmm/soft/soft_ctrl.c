@@ -182,8 +182,7 @@ void soft_op_smsw(struct soft *s, const struct insn *i)
     soft_store_rm16(s, i, CPU(s)->cr0);
 }
 
-/* --- debug registers ----------------------------------------------------------------------------
- */
+/* --- debug registers --- */
 
 /* #UD before #GP before #DB; DR4 and DR5 are DR6 and DR7 unless CR4.DE (SDM vol. 3, 17.2.2). */
 static unsigned debug_register(struct soft *s, const struct insn *i)
@@ -224,8 +223,7 @@ void soft_op_mov_to_dr(struct soft *s, const struct insn *i)
     soft_mode_changed(s);
 }
 
-/* --- descriptor-table registers ------------------------------------------------------------------
- */
+/* --- descriptor-table registers --- */
 
 static void load_table(struct soft *s, const struct insn *i, struct desc_table *t)
 {
@@ -276,8 +274,7 @@ void soft_op_sidt(struct soft *s, const struct insn *i)
     store_table(s, i, &CPU(s)->idtr);
 }
 
-/* --- the rest ------------------------------------------------------------------------------------
- */
+/* --- the rest --- */
 
 void soft_op_invlpg(struct soft *s, const struct insn *i)
 {

@@ -39,8 +39,7 @@ static void enter(struct soft *s, const struct delivery *d, uint32_t eip)
     done(s, d);
 }
 
-/* --- real mode ---------------------------------------------------------------------------------
- */
+/* --- real mode --- */
 
 static void deliver_real(struct soft *s, const struct delivery *d)
 {
@@ -60,8 +59,7 @@ static void deliver_real(struct soft *s, const struct delivery *d)
     enter(s, d, vec & 0xffff);
 }
 
-/* --- protected mode -----------------------------------------------------------------------------
- */
+/* --- protected mode --- */
 
 static bool gate_is32(const struct desc *g)
 {
@@ -111,13 +109,14 @@ static void deliver_task(struct soft *s, const struct delivery *d)
         soft_raise_err(s, VEC_GP, sel_error(sel, d->ext));
     if (!(tss.attr & SA_P))
         soft_raise_err(s, VEC_NP, sel_error(sel, d->ext));
-    soft_task_switch_to(s, &(struct task_args){.sel = sel,
-                                               .why = TASK_INT,
-                                               .event = d->ev,
-                                               .ext = d->ext,
-                                               .saved_eip = d->eip,
-                                               .saved_flags = d->flags & FL_RF});
+    soft_task_commit(s, &(struct task_args){.sel = sel,
+                                            .why = TASK_INT,
+                                            .event = d->ev,
+                                            .ext = d->ext,
+                                            .saved_eip = d->eip,
+                                            .saved_flags = d->flags & FL_RF});
     done(s, d);
+    soft_task_finish(s);
 }
 
 static void get_code(struct soft *s, struct delivery *d)
@@ -222,13 +221,12 @@ static bool same_event(const struct soft_event *a, const struct soft_event *b)
 
 /* A task switch stands half-way. The event that began it: go on, true. Another one (a fault of the
  * new task): its remaining segments stay unusable, and it is delivered there. */
-static bool continue_task(struct soft *s, const struct delivery *d)
+static bool continue_task(struct soft *s, const struct soft_event *ev)
 {
     struct soft_core *core = soft_core(s);
 
-    if (core->task.by_event && same_event(d->ev, &core->task.event)) {
+    if (core->task.by_event && same_event(ev, &core->task.event)) {
         soft_task_finish(s);
-        done(s, d);
         return true;
     }
     core->task.loading = false;
@@ -243,7 +241,7 @@ void soft_deliver_event(struct soft *s, const struct soft_event *ev)
                          .eip = ev->kind == SOFT_EV_SOFTINT ? ev->next_eip : c->eip,
                          .flags = soft_flags(s)};
 
-    if (soft_core(s)->task.loading && continue_task(s, &d))
+    if (soft_core(s)->task.loading && continue_task(s, ev))
         return;
     if (ev->vector == VEC_PF && ev->kind == SOFT_EV_FAULT)
         c->cr2 = ev->cr2;

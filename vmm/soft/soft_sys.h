@@ -11,7 +11,7 @@
 
 #include "vmm/soft/soft_int.h"
 
-/* --- descriptors (soft_seg.c) ---------------------------------------------------------------- */
+/* --- descriptors (soft_seg.c) --- */
 
 /* A descriptor as read from GDT or LDT. */
 struct desc {
@@ -105,7 +105,7 @@ void soft_drop_segs(struct soft *s, unsigned cpl);
 struct seg soft_v86_seg(uint16_t sel);
 void soft_end_of_seg_load(struct soft *s, unsigned seg);
 
-/* --- stacks (soft_stack.c) ------------------------------------------------------------------- */
+/* --- stacks (soft_stack.c) --- */
 
 /* A stack that is pushed to before it is the current one. */
 struct stack {
@@ -141,7 +141,7 @@ void soft_stack_move(struct soft *s, uint32_t n);
 void soft_inner_stack(struct soft *s, unsigned dpl, uint32_t ext, struct stack *st,
                       struct desc *ssd);
 
-/* --- task switch ------------------------------------------------------------------------------ */
+/* --- task switch --- */
 
 struct task_args {
     uint16_t sel; /* of the new TSS; its descriptor is checked for type and presence already */
@@ -152,8 +152,10 @@ struct task_args {
     uint32_t saved_flags; /* OR-ed into the EFLAGS image of the old task (RF) */
 };
 void soft_task_switch_to(struct soft *s, const struct task_args *a);
+/* Its first part, up to where soft_task_finish() takes over. */
+void soft_task_commit(struct soft *s, const struct task_args *a);
 
-/* --- debug ------------------------------------------------------------------------------------ */
+/* --- debug --- */
 
 /* A port was accessed: DR6 bits of I/O breakpoints that match (SDM vol. 3, 17.2.4). */
 void soft_debug_io(struct soft *s, uint16_t port, unsigned size);
@@ -196,8 +198,7 @@ uint16_t soft_rm16(struct soft *s, const struct insn *i);
 /* A 16-bit system value to r/m: memory gets 16 bits, a 32-bit register the value zero-extended. */
 void soft_store_rm16(struct soft *s, const struct insn *i, uint32_t v);
 
-/* --- handlers ----------------------------------------------------------------------------------
- */
+/* --- handlers --- */
 
 #define SOFT_HANDLER(name) void name(struct soft *s, const struct insn *i)
 /* soft_segop.c */

@@ -121,10 +121,21 @@ static void load_image(struct soft *s, const struct task_image *t)
     c->int_shadow = c->db_shadow = c->halted = false;
 }
 
+/* What follows arises in the new task. An interrupt or INT n that led there has been delivered; an
+ * exception that did is still one that a second may turn into a double fault. */
+static void in_new_task(struct soft *s)
+{
+    struct soft_core *core = soft_core(s);
+
+    core->task.loading = false;
+    if (core->task.by_event && core->task.event.kind != SOFT_EV_FAULT)
+        core->in_delivery = false;
+    soft_mode_changed(s);
+}
+
 _Noreturn static void task_fault(struct soft *s, uint8_t vector, uint32_t error)
 {
-    soft_core(s)->task.loading = false;
-    soft_mode_changed(s);
+    in_new_task(s);
     soft_raise_err(s, vector, error);
 }
 
@@ -142,7 +153,7 @@ static void load_cr3(struct soft *s, uint32_t cr3, uint16_t tss_sel, uint32_t ex
     soft_tlb_flush(s);
 }
 
-void soft_task_switch_to(struct soft *s, const struct task_args *a)
+void soft_task_commit(struct soft *s, const struct task_args *a)
 {
     struct cpu *c = CPU(s);
     struct soft_core *core = soft_core(s);
@@ -204,6 +215,11 @@ void soft_task_switch_to(struct soft *s, const struct task_args *a)
         core->task.event = *a->event;
     if (t.is32 && cpu_paging(c))
         load_cr3(s, t.cr3, a->sel, a->ext);
+}
+
+void soft_task_switch_to(struct soft *s, const struct task_args *a)
+{
+    soft_task_commit(s, a);
     soft_task_finish(s);
 }
 
@@ -217,7 +233,7 @@ void soft_task_switch(struct soft *s, uint16_t tss_sel, enum task_why why, bool 
                                                .saved_eip = soft_core(s)->next_eip});
 }
 
-/* --- the new task's segments, in the order of SDM vol. 3, table 7-1 --------------------------- */
+/* --- the new task's segments, in the order of SDM vol. 3, table 7-1 --- */
 
 static void task_check(struct soft *s, bool ok, uint8_t vector, uint16_t sel)
 {
@@ -310,7 +326,12 @@ void soft_task_finish(struct soft *s)
     if (core->task.has_error)
         push_error(s);
     core->task.loading = false;
-    soft_check_eip(s, c->eip, c->seg[SEG_CS].limit, core->task.ext);
-    if (core->task.trap)
-        core->db_pending |= DR6_BT; /* SDM vol. 3, 17.3.1.5 */
+    if (c->eip > c->seg[SEG_CS].limit)
+        task_fault(s, VEC_GP, core->task.ext);
+    if (core->task.trap) { /* SDM vol. 3, 17.3.1.5 */
+        in_new_task(s);
+        core->in_delivery = false;
+        c->dr[6] |= DR6_BT;
+        soft_raise_trap(s, VEC_DB);
+    }
 }
