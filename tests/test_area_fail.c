@@ -22,6 +22,7 @@ static struct {
     unsigned nth;
     const char *fired;
     bool fp_fired;
+    _Atomic long live; /* allocations and mappings that the code under test has not given back */
 } sweep;
 
 /* Is this the call that must fail? */
@@ -42,6 +43,17 @@ static bool hit(const char *name)
             on_fail;                                                                               \
         return __real_##name args;                                                                 \
     }
+/* The same for what must be given back; these all succeed for the sizes asked for here. */
+#define WRAP_MEM(ret, name, params, args, on_fail)                                                 \
+    ret __real_##name params;                                                                      \
+    ret __wrap_##name params;                                                                      \
+    ret __wrap_##name params                                                                       \
+    {                                                                                              \
+        if (hit(#name))                                                                            \
+            on_fail;                                                                               \
+        sweep.live++;                                                                              \
+        return __real_##name args;                                                                 \
+    }
 #define WITH(err, value)                                                                           \
     do {                                                                                           \
         errno = err;                                                                               \
@@ -49,11 +61,11 @@ static bool hit(const char *name)
     } while (0)
 
 struct io_uring;
-WRAP(void *, calloc, (size_t n, size_t s), (n, s), WITH(ENOMEM, NULL))
-WRAP(void *, aligned_alloc, (size_t a, size_t n), (a, n), WITH(ENOMEM, NULL))
-WRAP(char *, strdup, (const char *s), (s), WITH(ENOMEM, NULL))
-WRAP(void *, mmap, (void *p, size_t n, int pr, int fl, int fd, off_t o), (p, n, pr, fl, fd, o),
-     WITH(ENOMEM, MAP_FAILED))
+WRAP_MEM(void *, calloc, (size_t n, size_t s), (n, s), WITH(ENOMEM, NULL))
+WRAP_MEM(void *, aligned_alloc, (size_t a, size_t n), (a, n), WITH(ENOMEM, NULL))
+WRAP_MEM(char *, strdup, (const char *s), (s), WITH(ENOMEM, NULL))
+WRAP_MEM(void *, mmap, (void *p, size_t n, int pr, int fl, int fd, off_t o), (p, n, pr, fl, fd, o),
+         WITH(ENOMEM, MAP_FAILED))
 WRAP(int, pthread_create, (pthread_t * t, const pthread_attr_t *a, void *(*f)(void *), void *arg),
      (t, a, f, arg), return EAGAIN)
 WRAP(ssize_t, pread, (int fd, void *b, size_t n, off_t o), (fd, b, n, o), WITH(EIO, -1))
@@ -93,6 +105,22 @@ int __wrap_fcntl(int fd, int cmd, ...)
     if (hit("fcntl"))
         WITH(ENOLCK, -1);
     return __real_fcntl(fd, cmd, arg);
+}
+
+void __real_free(void *p);
+void __wrap_free(void *p);
+void __wrap_free(void *p)
+{
+    sweep.live -= p != NULL;
+    __real_free(p);
+}
+
+int __real_munmap(void *p, size_t n);
+int __wrap_munmap(void *p, size_t n);
+int __wrap_munmap(void *p, size_t n)
+{
+    sweep.live--;
+    return __real_munmap(p, n);
 }
 
 static unsigned open_fds(void)
@@ -239,8 +267,10 @@ static void sweep_calls(enum aio_engine engine)
         sweep.fired = NULL;
         sweep.nth = ++nth;
         sweep.on = true;
+        sweep.live = 0;
         int e = life(p, engine, NULL);
         sweep.on = false;
+        cr_assert_eq(sweep.live, 0, "call %u (%s) failing leaks", nth, sweep.fired);
         cr_assert_eq(open_fds(), fds, "a file stays open after call %u (%s)", nth, sweep.fired);
         cr_assert_leq(e, 1, "one failure (%u, %s) costs one page at most, not %d", nth, sweep.fired,
                       e);
@@ -313,6 +343,7 @@ Test(area_fail, zpool_alone_every_allocation_fails_once)
         sweep.fired = NULL;
         sweep.nth = ++nth;
         sweep.on = true;
+        sweep.live = 0;
         int e = store_open(&o, &st, &err);
         sweep.on = false;
         cr_assert_eq(e, sweep.fired ? -ENOMEM : 0);
@@ -320,6 +351,7 @@ Test(area_fail, zpool_alone_every_allocation_fails_once)
             store_close(st);
         else
             cr_assert(err.text[0]);
+        cr_assert_eq(sweep.live, 0);
         refused += e != 0;
     } while (sweep.fired);
     cr_assert_geq(refused, 6);
