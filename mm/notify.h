@@ -17,7 +17,8 @@ struct mm_notifier {
     void (*invalidate)(void *ctx, gfn_t gfn, uint32_t n);
     /* Mappings of gfn .. gfn+n-1 must become read-only. */
     void (*write_protect)(void *ctx, gfn_t gfn, uint32_t n);
-    /* Was gfn used through any mapping since the last call? Forgets it (a later use is seen again). */
+    /* Was gfn used through any mapping since the last call? Forgets it (a later use is seen again).
+     */
     bool (*test_clear_young)(void *ctx, gfn_t gfn);
 };
 

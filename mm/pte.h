@@ -31,29 +31,65 @@ enum pte_bits {
 
 #define PTE_NONE ((pte_t){0})
 
-static inline bool pte_none(pte_t p) { return p.raw == 0; }
-static inline bool pte_present(pte_t p) { return (p.raw & PTE_P) != 0; }
-static inline bool pte_is_swap(pte_t p) { return p.raw != 0 && (p.raw & PTE_P) == 0; }
-static inline bool pte_writable(pte_t p) { return (p.raw & PTE_W) != 0; }
-static inline bool pte_dirty(pte_t p) { return (p.raw & PTE_D) != 0; }
-static inline bool pte_young(pte_t p) { return (p.raw & PTE_A) != 0; }
-static inline frame_t pte_frame(pte_t p) { return p.raw >> PAGE_SHIFT; }
-static inline bool pte_same(pte_t a, pte_t b) { return a.raw == b.raw; }
+static inline bool pte_none(pte_t p)
+{
+    return p.raw == 0;
+}
+static inline bool pte_present(pte_t p)
+{
+    return (p.raw & PTE_P) != 0;
+}
+static inline bool pte_is_swap(pte_t p)
+{
+    return p.raw != 0 && (p.raw & PTE_P) == 0;
+}
+static inline bool pte_writable(pte_t p)
+{
+    return (p.raw & PTE_W) != 0;
+}
+static inline bool pte_dirty(pte_t p)
+{
+    return (p.raw & PTE_D) != 0;
+}
+static inline bool pte_young(pte_t p)
+{
+    return (p.raw & PTE_A) != 0;
+}
+static inline frame_t pte_frame(pte_t p)
+{
+    return p.raw >> PAGE_SHIFT;
+}
+static inline bool pte_same(pte_t a, pte_t b)
+{
+    return a.raw == b.raw;
+}
 
 static inline pte_t pte_make(frame_t f, uint32_t bits)
 {
     return (pte_t){(f << PAGE_SHIFT) | bits | PTE_P};
 }
 
-static inline pte_t pte_with(pte_t p, uint32_t bits) { return (pte_t){p.raw | bits}; }
-static inline pte_t pte_without(pte_t p, uint32_t bits) { return (pte_t){p.raw & ~bits}; }
+static inline pte_t pte_with(pte_t p, uint32_t bits)
+{
+    return (pte_t){p.raw | bits};
+}
+static inline pte_t pte_without(pte_t p, uint32_t bits)
+{
+    return (pte_t){p.raw & ~bits};
+}
 
 static inline pte_t pte_make_swap(unsigned area, slot_t slot)
 {
     return (pte_t){(slot << 8) | ((area + 1) << 1)};
 }
 
-static inline slot_t pte_swap_slot(pte_t p) { return p.raw >> 8; }
-static inline unsigned pte_swap_area(pte_t p) { return ((p.raw >> 1) & 0x7f) - 1; }
+static inline slot_t pte_swap_slot(pte_t p)
+{
+    return p.raw >> 8;
+}
+static inline unsigned pte_swap_area(pte_t p)
+{
+    return ((p.raw >> 1) & 0x7f) - 1;
+}
 
 #endif

@@ -88,8 +88,8 @@ Test(rtc, calendar_in_bcd_rolls_into_the_leap_day)
 Test(rtc, dates_agree_with_the_c_library)
 {
     wr(11, 0x06); /* binary */
-    const uint64_t probes[] = {0,          951782399,   951782400, 1078012800, 4107542399,
-                               4107542400, 13574563200, 1e9,       2147483648};
+    const uint64_t probes[] = {0,          951782399,   951782400,  1078012800, 4107542399,
+                               4107542400, 13574563200, 1000000000, 2147483648};
     for (size_t i = 0; i < sizeof probes / sizeof *probes; i++) {
         power_on(probes[i], 1 << 20);
         wr(11, 0x06);

@@ -115,7 +115,7 @@ Test(uart, received_bytes_wait_on_the_line_until_there_is_room)
 {
     power_on("abcdefghijklmnopqrstuvwxyz");
     wr(FCR, 0x01);
-    for (char c = 'a'; c <= 'z'; c++) {
+    for (int c = 'a'; c <= 'z'; c++) {
         cr_assert(rd(LSR) & 0x01);
         cr_assert_eq(rd(DATA), c);
     }

@@ -1,4 +1,5 @@
-/* The backing PTE's accessors: each kind is told apart, and each field comes back as it was put in. */
+/* The backing PTE's accessors: each kind is told apart, and each field comes back as it was put in.
+ */
 #include <criterion/criterion.h>
 
 #include "mm/pte.h"

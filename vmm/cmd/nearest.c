@@ -35,7 +35,7 @@ unsigned word_distance(const char *a, const char *b)
 void nearest_try(struct nearest *n, const char *candidate)
 {
     unsigned dist = word_distance(n->typed, candidate);
-    if (dist > 2 || 2 * dist >= strlen(candidate))
+    if (dist > 2 || (size_t)dist * 2 >= strlen(candidate))
         return;
     if (!n->best || dist < n->distance) {
         n->best = candidate;

@@ -203,7 +203,7 @@ int opt_u64(const char *s, uint64_t min, uint64_t max, uint64_t *out, struct err
 int opt_range(const char *s, struct opt_range *out, struct errmsg *e)
 {
     const char *p = s;
-    uint64_t first, last;
+    uint64_t first = 0, last = 0;
     int err = scaled(&p, &first);
     last = first;
     if (!err && (*p == '-' || *p == '+')) {

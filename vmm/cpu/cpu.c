@@ -92,7 +92,7 @@ void cpu_dump(const struct cpu *c, FILE *out)
     fprintf(out, "CR0=%08" PRIx32 " CR2=%08" PRIx32 " CR3=%08" PRIx32 " CR4=%08" PRIx32 "\n",
             c->cr0, c->cr2, c->cr3, c->cr4);
     fprintf(out,
-            "DR0=%08" PRIx32 " DR1=%08" PRIx32 " DR2=%08" PRIx32 " DR3=%08" PRIx32
-            " DR6=%08" PRIx32 " DR7=%08" PRIx32 "\nEFER=%016" PRIx64 "\n",
+            "DR0=%08" PRIx32 " DR1=%08" PRIx32 " DR2=%08" PRIx32 " DR3=%08" PRIx32 " DR6=%08" PRIx32
+            " DR7=%08" PRIx32 "\nEFER=%016" PRIx64 "\n",
             c->dr[0], c->dr[1], c->dr[2], c->dr[3], c->dr[6], c->dr[7], c->efer);
 }

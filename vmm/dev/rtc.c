@@ -69,7 +69,7 @@ static uint64_t seconds_of(struct date d)
     uint64_t days = days_before_year(d.year) + d.day - 1;
     for (unsigned m = 1; m < d.month; m++)
         days += month_days(d.year, m);
-    return days * 86400 + d.hour % 24 * 3600 + d.min % 60 * 60 + d.sec % 60;
+    return days * 86400 + (uint64_t)(d.hour % 24 * 3600 + d.min % 60 * 60 + d.sec % 60);
 }
 
 /* Seconds and nanoseconds apart: a guest may set years that 64 bits of nanoseconds do not reach. */

@@ -88,7 +88,7 @@ struct soft_core {
     bool in_delivery;    /* inside delivery of an event: a fault now is a double fault candidate */
     uint32_t db_pending; /* DR6 bits of data breakpoints hit by the current instruction */
     struct soft_exit_info *exit;
-    bool stepped;        /* EFLAGS.TF was set when the current instruction began */
+    bool stepped; /* EFLAGS.TF was set when the current instruction began */
     struct soft_task task;
 };
 
@@ -178,16 +178,18 @@ enum task_why { TASK_JMP, TASK_CALL, TASK_IRET, TASK_INT };
 void soft_task_switch(struct soft *s, uint16_t tss_sel, enum task_why why, bool has_err,
                       uint32_t err);
 
-/* Load what a task switch has left to load: the run loop calls it while soft_core.task.loading, before
- * it fetches anything. Faults are those of the new task; a miss leaves it to be called again. */
+/* Load what a task switch has left to load: the run loop calls it while soft_core.task.loading,
+ * before it fetches anything. Faults are those of the new task; a miss leaves it to be called
+ * again. */
 void soft_task_finish(struct soft *s);
 
 /* soft_event.c: one delivery through the IDT or IVT; may raise (soft.c turns a fault during a
  * delivery into #DF or shutdown by SDM vol. 3 table 6-5). */
 void soft_deliver_event(struct soft *s, const struct soft_event *ev);
-/* Debug: called by the run loop after an instruction (cpu->eip and next_eip are behind it) that began
- * with EFLAGS.TF set, soft_core.stepped saying so, or left db_pending. Raises #DB as a trap if there is one
- * to take. The shadow of MOV SS is honoured: the run loop clears it before each instruction. */
+/* Debug: called by the run loop after an instruction (cpu->eip and next_eip are behind it) that
+ * began with EFLAGS.TF set, soft_core.stepped saying so, or left db_pending. Raises #DB as a trap
+ * if there is one to take. The shadow of MOV SS is honoured: the run loop clears it before each
+ * instruction. */
 void soft_check_debug(struct soft *s);
 /* Called before an instruction when code breakpoints are armed: #DB as a fault, unless RF. */
 void soft_check_code_breakpoint(struct soft *s);

@@ -1,0 +1,39 @@
+# shellcheck shell=bash
+# Completion of umbra's command line for bash. The words come from umbra itself ("umbra help"), so that
+# they are those of the program that is installed.
+
+_umbra_commands() { "$1" help 2>/dev/null | sed -n 's/^  \([a-z][a-z-]*\) .*/\1/p'; }
+
+# Options are the words of a command's help that start a line with a dash, all spellings of them.
+_umbra_options() {
+    "$1" help "$2" 2>/dev/null | sed -n 's/^ *\(--\{0,1\}[a-z].*\)/\1/p' |
+        sed 's/  .*//' | tr -s ', =[' '\n' | grep -E '^--?[a-z]'
+}
+
+_umbra() {
+    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]} cmd=${COMP_WORDS[1]:-}
+    local umbra=${COMP_WORDS[0]}
+    umbra=${umbra/#\~/$HOME}
+    COMPREPLY=()
+    if [ "$COMP_CWORD" -eq 1 ]; then
+        mapfile -t COMPREPLY < <(compgen -W "$(_umbra_commands "$umbra") --help --version" -- "$cur")
+        return
+    fi
+    if [ "$cmd" = help ]; then
+        mapfile -t COMPREPLY < <(compgen -W "$(_umbra_commands "$umbra") exit-codes" -- "$cur")
+        return
+    fi
+    case $prev in
+        --engine | -engine)
+            mapfile -t COMPREPLY < <(compgen -W 'auto kvm soft' -- "$cur")
+            return
+            ;;
+    esac
+    if [[ $cur == -* ]]; then
+        mapfile -t COMPREPLY < <(compgen -W "$(_umbra_options "$umbra" "$cmd") --help" -- "$cur")
+    else
+        compopt -o filenames 2>/dev/null
+        mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+    fi
+}
+complete -F _umbra umbra
