@@ -38,6 +38,8 @@ void n32_enter(void);
 void n32_exit(void);
 extern char n32_enter_end[];
 _Noreturn void n32_leave(void);
+void n32_on_signal_entry(int sig, siginfo_t *si, void *ctx);
+void n32_on_signal(int sig, siginfo_t *si, void *ctx);
 
 __asm__(".text\n"
         ".globl n32_enter\n"
@@ -83,7 +85,13 @@ __asm__(".text\n"
         "  fninit\n"
         "  ldmxcsr 60+n32_shared(%rip)\n"
         "  popq %r15; popq %r14; popq %r13; popq %r12; popq %rbp; popq %rbx\n"
-        "  ret\n");
+        "  ret\n"
+
+        /* The kernel leaves the code's AC flag set: C code must not run with it. */
+        ".globl n32_on_signal_entry\n"
+        "n32_on_signal_entry:\n"
+        "  pushq $0x202; popfq\n"
+        "  jmp n32_on_signal\n");
 
 enum { ALT_STACK = 64 << 10 };
 static const int n32_signals[] = {SIGSEGV, SIGILL, SIGFPE, SIGTRAP, SIGBUS, SIGALRM};
@@ -124,7 +132,7 @@ static void n32_save(const ucontext_t *uc)
     memset(n32_shared.fxsave + 20, 0, 4);
 }
 
-static void n32_on_signal(int sig, siginfo_t *si, void *ctx)
+__attribute__((used)) void n32_on_signal(int sig, siginfo_t *si, void *ctx)
 {
     const ucontext_t *uc = ctx;
     (void)si;
@@ -144,8 +152,8 @@ static void n32_on_signal(int sig, siginfo_t *si, void *ctx)
         n32.cr2 = (uint32_t)uc->uc_mcontext.gregs[REG_CR2];
         n32.cannot = entering;
     } else if (n32.running && (uint8_t *)(uintptr_t)rip == n32.stub && sig == SIGTRAP) {
-        /* TF was set by the code's last instruction: the trap is the far jump's. */
-        n32.vector = 1;
+        /* TF was set by the code's last instruction, and the far jump trapped: it had ended. */
+        n32.vector = NATIVE32_END;
     } else {
         signal(sig, SIG_DFL); /* not ours: happens again, and kills */
         return;
@@ -163,7 +171,7 @@ static int n32_handlers(void)
     if (sigaltstack(&alt, &n32.old_alt) < 0)
         return -errno;
     for (int i = 0; i < N32_SIGNALS; i++) {
-        struct sigaction sa = {.sa_sigaction = n32_on_signal,
+        struct sigaction sa = {.sa_sigaction = n32_on_signal_entry,
                                .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER | SA_RESTART};
         sigemptyset(&sa.sa_mask);
         if (sigaction(n32_signals[i], &sa, &n32.old[i]) < 0)
@@ -179,10 +187,11 @@ static int n32_stub(void)
         mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
     if (n32.stub == MAP_FAILED)
         return -errno;
-    static const uint8_t jmp_rip[6] = {0xff, 0x25, 0, 0, 0, 0}; /* jmp *0(%rip) */
+    /* jmp *2(%rip): the pointer is aligned, for AC may be set */
+    static const uint8_t jmp_rip[6] = {0xff, 0x25, 2, 0, 0, 0};
     const uint64_t to = (uint64_t)(uintptr_t)n32_exit;
     memcpy(n32.stub, jmp_rip, 6);
-    memcpy(n32.stub + 6, &to, 8);
+    memcpy(n32.stub + 8, &to, 8);
     /* Behind it the code of the trial run. */
     static const uint8_t trial[] = {0xb8, 0x78, 0x56, 0x34, 0x12}; /* mov $0x12345678,%eax */
     memcpy(n32.stub + 64, trial, sizeof trial);

@@ -145,7 +145,10 @@ bool soft_branch_decode(struct insn *i)
         return take_rel8(i, jcc);
     switch (o) {
     case 0xe0:
-    case 0xe1:
+    case 0xe1: /* a repeat prefix turns one into the other (seen on AMD; the manuals are silent) */
+        if (i->flags & (INSN_REP | INSN_REPNE))
+            i->opcode = (i->flags & INSN_REP) ? 0xe1 : 0xe0;
+        return take_rel8(i, loop);
     case 0xe2: return take_rel8(i, loop);
     case 0xe3: return take_rel8(i, jcxz);
     case 0xeb: return take_rel8(i, jmp_rel);

@@ -158,13 +158,47 @@ static void op_reg_flags(struct soft *s, const struct insn *i)
     note_insn(s, i);
 }
 
+/* 10 bytes are read and written as 8 and 2: with 16-bit addresses the 2 may lie at offset 0. */
+static uint32_t exponent_at(const struct insn *i, uint32_t off)
+{
+    return i->flags & INSN_AD16 ? (off + 8) & 0xffff : off + 8;
+}
+
+static void load_operand(struct soft *s, const struct insn *i, uint32_t off, uint8_t *buf,
+                         unsigned n)
+{
+    if (n == 10 && exponent_at(i, off) != off + 8) {
+        soft_read_block(s, i->seg, off, buf, 8);
+        soft_read_block(s, i->seg, exponent_at(i, off), buf + 8, 2);
+    } else {
+        fpu_load(s, i, buf, n, false);
+    }
+}
+
+static void probe_operand(struct soft *s, const struct insn *i, uint32_t off, unsigned n)
+{
+    const bool split = n == 10 && exponent_at(i, off) != off + 8;
+    soft_probe_write(s, i->seg, off, split ? 8 : n);
+    if (split)
+        soft_probe_write(s, i->seg, exponent_at(i, off), 2);
+}
+
+static void store_operand(struct soft *s, const struct insn *i, uint32_t off, const uint8_t *buf,
+                          unsigned n)
+{
+    const bool split = n == 10 && exponent_at(i, off) != off + 8;
+    soft_write_block(s, i->seg, off, buf, split ? 8 : n);
+    if (split)
+        soft_write_block(s, i->seg, exponent_at(i, off), buf + 8, 2);
+}
+
 static void op_load(struct soft *s, const struct insn *i)
 {
     _Alignas(16) uint8_t buf[16];
     const uint32_t off = soft_ea(s, i);
     x87_check(s);
     x87_check_pending(s);
-    fpu_load(s, i, buf, (unsigned)mem_bytes[i->opcode & 7][i->reg], false);
+    load_operand(s, i, off, buf, (unsigned)mem_bytes[i->opcode & 7][i->reg]);
     run(s, mem_thunk(i), buf, HOST_EFLAGS);
     note_insn(s, i);
     note_data(s, i, off);
@@ -183,13 +217,13 @@ static void op_store(struct soft *s, const struct insn *i)
     const unsigned n = (unsigned)-mem_bytes[i->opcode & 7][i->reg];
     x87_check(s);
     x87_check_pending(s);
-    soft_probe_write(s, i->seg, off, n);
+    probe_operand(s, i, off, n);
     const bool ignoring = (fx_get16(fpu_image(s), FX_FSW) & FSW_ES) != 0;
     run(s, mem_thunk(i), buf, HOST_EFLAGS);
     note_insn(s, i);
     note_data(s, i, off);
     if (ignoring || stored(fpu_image(s)))
-        soft_write_block(s, i->seg, off, buf, n);
+        store_operand(s, i, off, buf, n);
 }
 
 static soft_op x87_op(const struct insn *i)

@@ -236,4 +236,12 @@ static inline uint32_t sse_run(sse_fn fn, void *d, const void *src, uint32_t *mx
     return r;
 }
 
+/* Exception flags in MXCSR and the x87's words. */
+enum { XF_OE = 8, XF_UE = 0x10, XF_PE = 0x20, XF_PRE = 7, XF_POST = 0x38 };
+
+/* soft_sse_exc.c: the flags that an operation raises when overflow or underflow is unmasked;
+ * raised: those of the run with all masked. d and src: operands, 16 bytes each. */
+uint32_t sse_post_flags(ZydisMnemonic m, sse_fn fn, const void *d, const void *src, uint32_t mxcsr,
+                        uint32_t raised);
+
 #endif

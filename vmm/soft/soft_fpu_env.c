@@ -198,13 +198,53 @@ static void take_env(struct soft *s, const struct insn *i, const uint8_t *b)
     x87_update_es(fx);
 }
 
+/*
+ * An image in memory of words of 2 or 4 bytes (env) and registers of 10 as 8 and 2. With 16-bit
+ * addresses each of these begins anew at offset 0 behind 64 KiB, as the silicon does it.
+ */
+static bool wraps(const struct insn *i, uint32_t off, unsigned n)
+{
+    return (i->flags & INSN_AD16) && off + n > 0x10000;
+}
+
+/* Bytes of the element that begins at byte at. */
+static unsigned element(const struct insn *i, unsigned at)
+{
+    const unsigned env = env_size(i);
+    return at < env ? env / 7 : (at - env) % 10 ? 2 : 8;
+}
+
+static void store_image(struct soft *s, const struct insn *i, const uint8_t *b, unsigned n)
+{
+    const uint32_t off = soft_ea(s, i);
+    if (!wraps(i, off, n)) {
+        soft_write_block(s, i->seg, off, b, n);
+        return;
+    }
+    for (unsigned at = 0; at < n; at += element(i, at))
+        soft_probe_write(s, i->seg, (off + at) & 0xffff, element(i, at));
+    for (unsigned at = 0; at < n; at += element(i, at))
+        soft_write_block(s, i->seg, (off + at) & 0xffff, b + at, element(i, at));
+}
+
+static void load_image(struct soft *s, const struct insn *i, uint8_t *b, unsigned n)
+{
+    const uint32_t off = soft_ea(s, i);
+    if (!wraps(i, off, n)) {
+        soft_read_block(s, i->seg, off, b, n);
+        return;
+    }
+    for (unsigned at = 0; at < n; at += element(i, at))
+        soft_read_block(s, i->seg, (off + at) & 0xffff, b + at, element(i, at));
+}
+
 static void op_fnstenv(struct soft *s, const struct insn *i)
 {
     uint8_t b[28];
     uint8_t *fx = fpu_image(s);
     x87_check(s);
     make_env(s, i, b);
-    soft_write_block(s, i->seg, soft_ea(s, i), b, env_size(i));
+    store_image(s, i, b, env_size(i));
     fx_put16(fx, FX_FCW, fx_get16(fx, FX_FCW) | X87_FLAGS);
     x87_update_es(fx);
 }
@@ -226,7 +266,7 @@ static void op_fldenv(struct soft *s, const struct insn *i)
     uint8_t b[28];
     x87_check(s);
     x87_check_pending(s);
-    soft_read_block(s, i->seg, soft_ea(s, i), b, env_size(i));
+    load_image(s, i, b, env_size(i));
     const unsigned top = fx_top(fpu_image(s));
     take_env(s, i, b);
     rotate(fpu_image(s), top);
@@ -241,7 +281,7 @@ static void op_fnsave(struct soft *s, const struct insn *i)
     make_env(s, i, b);
     for (unsigned r = 0; r < 8; r++)
         memcpy(b + n + 10 * r, fx + FX_ST + 16 * r, 10);
-    soft_write_block(s, i->seg, soft_ea(s, i), b, n + 80);
+    store_image(s, i, b, n + 80);
     const unsigned top = fx_top(fx);
     op_fninit(s, i);
     rotate(fx, top);
@@ -254,7 +294,7 @@ static void op_frstor(struct soft *s, const struct insn *i)
     const unsigned n = env_size(i);
     x87_check(s);
     x87_check_pending(s);
-    soft_read_block(s, i->seg, soft_ea(s, i), b, n + 80);
+    load_image(s, i, b, n + 80);
     take_env(s, i, b);
     for (unsigned r = 0; r < 8; r++)
         memcpy(fx + FX_ST + 16 * r, b + n + 10 * r, 10);
@@ -312,6 +352,7 @@ static void op_fxsave(struct soft *s, const struct insn *i)
 {
     uint8_t b[FXSAVE_BYTES];
     fxsave_check(s, i, SOFT_W);
+    soft_probe_write(s, i->seg, soft_ea(s, i), FXSAVE_BYTES); /* also what it leaves alone */
     memcpy(b, fpu_image(s), sizeof b);
     b[5] = 0;
     fx_put32(b, FX_MXCSR_MASK, MXCSR_MASK);

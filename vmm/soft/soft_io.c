@@ -145,6 +145,8 @@ static void io_string(struct soft *s, const struct insn *i, io_step one)
         one(s, i, size, step);
         return;
     }
+    soft_check_io(s, (uint16_t)c->gpr[R_EDX],
+                  size); /* also with a count of 0, as the silicon does */
     /* Single-stepping and breakpoints see each element. */
     const bool armed = (soft_flags(s) & FL_TF) || (c->dr[7] & 0xff);
     for (unsigned n = 0; c->gpr[R_ECX] & addr_mask(i); n++) {

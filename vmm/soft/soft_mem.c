@@ -20,8 +20,7 @@ static bool in_limit(const struct seg *g, uint32_t off, unsigned len)
 
     if (soft_unlikely((g->attr & (SA_S | SA_CODE | SA_EC)) == (SA_S | SA_EC)))
         return off > g->limit && last <= ((g->attr & SA_DB) ? UINT32_MAX : 0xffff);
-    /* At the very end of 4 GiB addresses wrap, as on hardware. */
-    return last <= g->limit || g->limit == UINT32_MAX;
+    return last <= g->limit; /* also at the very end of 4 GiB: nothing wraps */
 }
 
 static bool may_access(const struct cpu *c, const struct seg *g, enum soft_access acc)

@@ -32,7 +32,7 @@ SOFT_INLINE bool soft_seg_flat(const struct seg *g)
 SOFT_INLINE la_t soft_seg_la(struct soft *s, unsigned seg, uint32_t off, unsigned len,
                              enum soft_access acc)
 {
-    if (soft_likely(soft_seg_flat(&CPU(s)->seg[seg]) && !s->ac_armed))
+    if (soft_likely(soft_seg_flat(&CPU(s)->seg[seg]) && !s->ac_armed && off <= 0u - len))
         return off;
     return soft_seg_check(s, seg, off, len, acc);
 }

@@ -50,6 +50,7 @@ static void op_emms(struct soft *s, const struct insn *i)
 {
     (void)i;
     mmx_check(s);
+    mmx_enter(s);
     fpu_image(s)[FX_FTW] = 0;
 }
 

@@ -7,8 +7,9 @@
 
 void sse_check_aligned(struct soft *s, const struct insn *i, uint32_t off, enum soft_access acc)
 {
-    if (soft_seg_check(s, i->seg, off, 16, acc) & 15)
+    if ((CPU(s)->seg[i->seg].base + off) & 15) /* before the limit, as the silicon does */
         soft_raise_err(s, VEC_GP, 0);
+    soft_seg_check(s, i->seg, off, 16, acc);
 }
 
 static const void *source(struct soft *s, const struct insn *i, unsigned size, void *buf)
@@ -28,33 +29,25 @@ static _Noreturn void raise_xm(struct soft *s, uint32_t flags)
     soft_raise(s, VEC_XM);
 }
 
-enum { XF_PRE = 7, XF_UE = 0x10, XF_POST = 0x38 };
-
 /*
- * SDM vol. 1, 11.5.2 and 11.5.3: exceptions found before computing come first. An unmasked
- * underflow needs no inexact result, which the masked run does not show: under flush-to-zero every
- * tiny result raises UE.
+ * SDM vol. 1, 11.5.2 and 11.5.3: exceptions found before computing come first, and hide those that
+ * computing would have found.
  */
-static void check_unmasked(struct soft *s, sse_fn fn, const void *d_before, const void *src,
-                           uint32_t raised)
+static void check_unmasked(struct soft *s, const struct insn *i, sse_fn fn, const void *d,
+                           const void *src, uint32_t raised)
 {
-    const uint32_t mxcsr = fx_get32(fpu_image(s), FX_MXCSR);
+    const uint32_t mxcsr = fx_get32(fpu_image(s), FX_MXCSR) & MXCSR_MASK;
     const uint32_t unmasked = ~(mxcsr >> 7) & X87_FLAGS;
     if (raised & XF_PRE & unmasked)
         raise_xm(s, raised & XF_PRE);
-    if (unmasked & XF_UE) {
-        uint8_t d[16];
-        memcpy(d, d_before, 16);
-        uint32_t probe = (mxcsr & MXCSR_MASK & ~(uint32_t)X87_FLAGS) | MXCSR_INIT | MXCSR_FTZ;
-        sse_run(fn, d, src, &probe);
-        raised |= probe & XF_UE;
-    }
+    if (unmasked & (XF_OE | XF_UE))
+        raised = sse_post_flags((ZydisMnemonic)i->mnemonic, fn, d, src, mxcsr, raised);
     if (raised & XF_POST & unmasked)
         raise_xm(s, raised);
 }
 
 /* Run fn on d (16 bytes, a copy of the destination) and settle MXCSR. */
-static uint32_t compute(struct soft *s, sse_fn fn, void *d, const void *src)
+static uint32_t compute(struct soft *s, const struct insn *i, sse_fn fn, void *d, const void *src)
 {
     uint8_t *fx = fpu_image(s);
     const uint32_t mxcsr = fx_get32(fx, FX_MXCSR) & MXCSR_MASK;
@@ -69,7 +62,7 @@ static uint32_t compute(struct soft *s, sse_fn fn, void *d, const void *src)
     if (!(mxcsr & MXCSR_UM)) /* flush-to-zero acts on masked underflow only */
         m &= ~(uint32_t)MXCSR_FTZ;
     const uint32_t r = sse_run(fn, d, src, &m);
-    check_unmasked(s, fn, before, src, m & X87_FLAGS);
+    check_unmasked(s, i, fn, before, src, m & X87_FLAGS);
     fx_put32(fx, FX_MXCSR, mxcsr | (m & X87_FLAGS));
     return r;
 }
@@ -89,7 +82,7 @@ static void fp(struct soft *s, const struct insn *i, sse_fn fn)
     const void *src = source(s, i, sse_natives[i->imm2].size, buf);
     uint8_t *dst = fx_xmm(fpu_image(s), i->reg);
     memcpy(d, dst, 16);
-    compute(s, fn, d, src);
+    compute(s, i, fn, d, src);
     memcpy(dst, d, 16);
 }
 
@@ -109,7 +102,7 @@ static void op_comi(struct soft *s, const struct insn *i)
     sse_check(s);
     const void *src = source(s, i, sse_natives[i->imm2].size, buf);
     memcpy(d, fx_xmm(fpu_image(s), i->reg), 16);
-    const uint32_t fl = compute(s, sse_natives[i->imm2].fn, d, src);
+    const uint32_t fl = compute(s, i, sse_natives[i->imm2].fn, d, src);
     soft_set_flags(s, FL_ARITH, fl & FL_ARITH);
 }
 
@@ -118,7 +111,7 @@ static void op_to_r(struct soft *s, const struct insn *i)
     _Alignas(16) uint8_t buf[16] = {0}, d[16] = {0};
     sse_check(s);
     const void *src = source(s, i, sse_natives[i->imm2].size, buf);
-    CPU(s)->gpr[i->reg] = compute(s, sse_natives[i->imm2].fn, d, src);
+    CPU(s)->gpr[i->reg] = compute(s, i, sse_natives[i->imm2].fn, d, src);
 }
 
 static void op_from_r(struct soft *s, const struct insn *i)
@@ -129,24 +122,25 @@ static void op_from_r(struct soft *s, const struct insn *i)
         i->flags & INSN_MEM ? soft_read32(s, i->seg, soft_ea(s, i)) : CPU(s)->gpr[i->rm];
     uint8_t *dst = fx_xmm(fpu_image(s), i->reg);
     memcpy(d, dst, 16);
-    compute(s, sse_natives[i->imm2].fn, d, &v);
+    compute(s, i, sse_natives[i->imm2].fn, d, &v);
     memcpy(dst, d, 16);
 }
 
 static void op_from_mm(struct soft *s, const struct insn *i)
 {
     _Alignas(16) uint8_t buf[8], d[16];
-    sse_mmx_check(s);
-    if (i->flags & INSN_MEM)
+    if (i->flags & INSN_MEM) { /* nothing of the x87 is touched */
+        sse_check(s);
         fpu_load(s, i, buf, 8, false);
-    else
+    } else {
+        sse_mmx_check(s);
         memcpy(buf, mmx_peek(s, i->rm), 8);
+        mmx_enter(s); /* before an exception, as the silicon does */
+    }
     uint8_t *dst = fx_xmm(fpu_image(s), i->reg);
     memcpy(d, dst, 16);
-    compute(s, sse_natives[i->imm2].fn, d, buf);
+    compute(s, i, sse_natives[i->imm2].fn, d, buf);
     memcpy(dst, d, 16);
-    if (!(i->flags & INSN_MEM))
-        mmx_enter(s);
 }
 
 static void op_to_mm(struct soft *s, const struct insn *i)
@@ -154,8 +148,8 @@ static void op_to_mm(struct soft *s, const struct insn *i)
     _Alignas(16) uint8_t buf[16] = {0}, d[16] = {0};
     sse_mmx_check(s);
     const void *src = source(s, i, sse_natives[i->imm2].size, buf);
-    compute(s, sse_natives[i->imm2].fn, d, src);
-    mmx_enter(s);
+    mmx_enter(s); /* before an exception, as the silicon does */
+    compute(s, i, sse_natives[i->imm2].fn, d, src);
     mmx_write(s, i->reg, d);
 }
 

@@ -291,9 +291,7 @@ static void masked_store(struct soft *s, const struct insn *i, const uint8_t *v,
     uint32_t at = CPU(s)->gpr[R_EDI];
     if (i->flags & INSN_AD16)
         at &= 0xffff;
-    for (unsigned k = 0; k < n; k++)
-        if (mask[k] & 0x80)
-            soft_probe_write(s, seg, at + k, 1);
+    soft_probe_write(s, seg, at, n); /* all of it, whatever the mask */
     for (unsigned k = 0; k < n; k++)
         if (mask[k] & 0x80)
             soft_write8(s, seg, at + k, v[k]);
@@ -301,8 +299,8 @@ static void masked_store(struct soft *s, const struct insn *i, const uint8_t *v,
 static void op_maskmovq(struct soft *s, const struct insn *i)
 {
     mmx_check(s);
-    masked_store(s, i, mmx_peek(s, i->reg), mmx_peek(s, i->rm), 8);
-    mmx_enter(s);
+    mmx_enter(s); /* before a fault of the store, as the silicon does */
+    masked_store(s, i, mmx_reg(s, i->reg), mmx_reg(s, i->rm), 8);
 }
 static void op_maskmovdqu(struct soft *s, const struct insn *i)
 {
