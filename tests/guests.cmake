@@ -10,6 +10,7 @@ function(umbra_guest_test name)
   endif()
   set(engine --engine ${A_ENGINE})
   set(need)
+  set(labels guest)
   if(A_ENGINE STREQUAL kvm)
     list(APPEND engine --ring0 native)
     set(need -k)
@@ -17,11 +18,14 @@ function(umbra_guest_test name)
     set(engine --engine kvm --ring0 soft)
     set(need -k)
   endif()
+  if(need)
+    list(APPEND labels kvm)
+  endif()
   add_test(NAME guest.${name}.${A_ENGINE}
     COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/run_guest.sh ${need} ${A_CHECK} --
             $<TARGET_FILE:umbra> run ${A_RUN} ${engine})
   set_tests_properties(guest.${name}.${A_ENGINE} PROPERTIES
-    TIMEOUT ${A_TIMEOUT} LABELS guest SKIP_RETURN_CODE 77)
+    TIMEOUT ${A_TIMEOUT} LABELS "${labels}" SKIP_RETURN_CODE 77)
 endfunction()
 
 foreach(engine soft kvm hybrid)
@@ -57,7 +61,7 @@ endforeach()
 
 add_test(NAME guest.one_run_per_fault
   COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/one_run_per_fault.sh $<TARGET_FILE:umbra> ${GUEST_DIR}/touch.elf)
-set_tests_properties(guest.one_run_per_fault PROPERTIES TIMEOUT 240 LABELS guest SKIP_RETURN_CODE 77)
+set_tests_properties(guest.one_run_per_fault PROPERTIES TIMEOUT 240 LABELS "guest;kvm" SKIP_RETURN_CODE 77)
 
 # Bad input: the message names what is wrong, the exit code is defined.
 function(umbra_bad_test name status regex)

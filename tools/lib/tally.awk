@@ -27,7 +27,7 @@ function number_behind(line, word,    s) {
     why = ""
 }
 /<skipped / { why = attribute($0, "message") }
-/SKIP: / { why = $0; sub(/.*SKIP: /, "", why) }
+/SKIP(PED)?: / { why = $0; sub(/.*SKIP(PED)?: /, "", why) }
 /\[SKIP\]/ { skips++; skip_line[skips] = $0; sub(/.*\[SKIP\] */, "", skip_line[skips]) }
 /\[====\] Synthesis: / {
     held = 1
