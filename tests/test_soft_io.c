@@ -118,11 +118,11 @@ Test(io_rights, only_a_32_bit_tss_of_full_size_has_a_map)
         struct world *w = world_new(3);
         setup[k](w);
         /* Such a TSS has no stack either: the handler runs in ring 3. */
-        world_idt(w, VEC_GP, S_CONF0, W_HANDLERS + 16 * VEC_GP, A_INT32);
+        world_idt(w, VEC_GP, S_CONF0, W_HANDLERS + 16 * VEC_GP + 1, A_INT32);
         w->c->gpr[R_EDX] = 0x40;
         WORLD_CODE(w, 0xec);
         world_step(w);
-        cr_expect_eq(w->c->eip & ~15u, W_HANDLERS + 16 * VEC_GP, "case %zu", k);
+        cr_expect_eq(w->c->eip & ~15u, W_HANDLERS + 16 * VEC_GP, "case %zu: EIP %#x", k, w->c->eip);
         cr_expect_eq(w->e->n_io, 0);
         world_free(w);
     }
