@@ -13,6 +13,8 @@
 #include <string.h>
 
 #include "mm/mm_int.h"
+#include "mm/object.h"
+#include "mm/swap_int.h"
 
 struct audit {
     struct pool *p;
@@ -22,9 +24,11 @@ struct audit {
     uint32_t *refs; /* per frame: holders that the audit has met */
     uint8_t *seen;  /* per frame: on the free list, on a reclaim list */
     uint64_t tables, nodes;
+    struct swap *sw; /* NULL: no area */
+    uint16_t *names; /* per slot: entries and cache that name it */
 };
 
-enum { SEEN_FREE = 1, SEEN_LRU = 2 };
+enum { SEEN_FREE = 1, SEEN_LRU = 2, SEEN_OBJECT = 4, SEEN_CACHE = 8 };
 
 __attribute__((format(printf, 2, 3))) static int audit_says(struct audit *a, const char *fmt, ...)
 {
@@ -60,8 +64,15 @@ static int audit_present(struct audit *a, const struct mm *mm, gfn_t gfn, pte_t 
                               gfn);
         return 0;
     }
+    const struct frame *fr = frame_of(a->p, f);
     a->maps[f]++;
     a->refs[f]++;
+    if (pte_writable(pte) && frame_test(fr, FRAME_SWAPCACHE | FRAME_MERGED))
+        return audit_says(a, "%s: gfn 0x%x maps frame %u writable, which is %s", mm->name, gfn, f,
+                          frame_test(fr, FRAME_MERGED) ? "merged" : "in the swap cache");
+    if (pte_writable(pte) && !frame_test(fr, FRAME_OBJECT) && frame_maps(fr) != 1)
+        return audit_says(a, "%s: gfn 0x%x maps frame %u writable, which %u entries share",
+                          mm->name, gfn, f, frame_maps(fr));
     unsigned times = rmap_names(a->p, f, mm, gfn);
     if (times != 1)
         return audit_says(a, "%s: gfn 0x%x maps frame %u, whose reverse map names it %u times",
@@ -69,7 +80,22 @@ static int audit_present(struct audit *a, const struct mm *mm, gfn_t gfn, pte_t 
     return 0;
 }
 
-static int audit_leaf(struct audit *a, struct mm *mm, uint32_t i, uint64_t *resident)
+/* A swap entry, of an mm or an object. */
+static int audit_entry(struct audit *a, const char *who, uint32_t page, pte_t e)
+{
+    slot_t s = pte_swap_slot(e);
+    if (!a->sw || pte_swap_area(e) != SWAP_AREA || s == 0 || s >= a->sw->slots)
+        return audit_says(a, "%s: page 0x%x has swap entry 0x%x, which names no slot", who, page,
+                          e.raw);
+    if (store_count(a->sw->store, s) == 0)
+        return audit_says(a, "%s: page 0x%x names slot %u, which is free", who, page, s);
+    if (a->names[s] < UINT16_MAX)
+        a->names[s]++;
+    return 0;
+}
+
+static int audit_leaf(struct audit *a, struct mm *mm, uint32_t i, uint64_t *resident,
+                      uint64_t *swapped)
 {
     const pte_t *leaf = slab_ptr(&a->p->tables, mm->root[i]);
     uint32_t used = 0;
@@ -90,6 +116,14 @@ static int audit_leaf(struct audit *a, struct mm *mm, uint32_t i, uint64_t *resi
                 return audit_says(a, "%s: gfn 0x%x is writable in a region that is not", mm->name,
                                   gfn);
             *resident += pte_frame(leaf[k]) != POOL_ZERO_FRAME;
+            if (pte_frame(leaf[k]) == POOL_ZERO_FRAME && r->kind != MM_ANON_PRIVATE)
+                return audit_says(a, "%s: gfn 0x%x maps the zero frame in a region with an object",
+                                  mm->name, gfn);
+        } else {
+            int err = audit_entry(a, mm->name, gfn, leaf[k]);
+            if (err)
+                return err;
+            ++*swapped;
         }
     }
     if (used != mm->used[i])
@@ -114,42 +148,92 @@ static int audit_regions(struct audit *a, const struct mm *mm)
 
 static int audit_mm(struct audit *a, struct mm *mm)
 {
-    uint64_t resident = 0;
+    uint64_t resident = 0, swapped = 0;
     int err = audit_regions(a, mm);
     for (uint32_t i = 0; i < TABLE_ENTRIES && !err; i++)
         if (mm->root[i])
-            err = audit_leaf(a, mm, i, &resident);
+            err = audit_leaf(a, mm, i, &resident, &swapped);
         else if (mm->used[i])
             err = audit_says(a, "%s: counts %u entries at gfn 0x%x without a table", mm->name,
                              mm->used[i], i << TABLE_SHIFT);
     if (!err && resident != mm->resident)
         err = audit_says(a, "%s: maps %llu frames, counted resident %llu", mm->name,
                          (unsigned long long)resident, (unsigned long long)mm->resident);
+    if (!err && swapped != mm->swapped)
+        err = audit_says(a, "%s: has %llu swap entries, counted %llu", mm->name,
+                         (unsigned long long)swapped, (unsigned long long)mm->swapped);
     return err;
+}
+
+static int audit_object(struct audit *a, struct mm_object *o)
+{
+    struct pool *p = a->p;
+    uint64_t swapped = 0;
+    int err = 0;
+    for (uint32_t i = 0; object_next(o, &i) && !err; i++) {
+        pte_t e = o->pages[i];
+        if (pte_present(e)) {
+            const struct frame *fr = frame_of(p, pte_frame(e));
+            a->refs[pte_frame(e)]++;
+            a->seen[pte_frame(e)] |= SEEN_OBJECT;
+            if (!frame_test(fr, FRAME_OBJECT) || fr->obj != o || fr->index != i)
+                err = audit_says(a, "object page %u is frame %u, which does not know it", i,
+                                 pte_frame(e));
+        } else if (o->fd < 0) {
+            err = audit_entry(a, "shared memory", i, e);
+            swapped++;
+        }
+    }
+    if (!err && swapped != o->swapped)
+        err = audit_says(a, "shared memory has %llu swap entries, counted %llu",
+                         (unsigned long long)swapped, (unsigned long long)o->swapped);
+    return err;
+}
+
+static int audit_objects(struct audit *a)
+{
+    int err = 0;
+    for (struct mm_object *o = objects_next(a->p, NULL); o; o = objects_next(a->p, o))
+        if (!err)
+            err = audit_object(a, o);
+    return err;
+}
+
+/* The swap cache, and the count of each slot. */
+static int audit_swap(struct audit *a)
+{
+    struct swap *sw = a->sw;
+    uint32_t cached = 0;
+    for (slot_t s = 1; sw && s < sw->slots; s++) {
+        frame_t f = sw->cache[s];
+        unsigned count = store_count(sw->store, s);
+        if (f) {
+            cached++;
+            a->names[s]++;
+            a->refs[f]++;
+            a->seen[f] |= SEEN_CACHE;
+            if (!frame_test(frame_of(a->p, f), FRAME_SWAPCACHE) ||
+                pte_swap_slot(frame_of(a->p, f)->swap) != s)
+                return audit_says(a, "slot %u caches frame %u, which does not know it", s, f);
+        }
+        if (count != a->names[s] && count < SLOT_COUNT_MAX)
+            return audit_says(a, "slot %u has count %u, but %u name it", s, count, a->names[s]);
+    }
+    if (sw && cached != sw->cached)
+        return audit_says(a, "swap cache has %u frames, counted %u", cached, sw->cached);
+    return 0;
 }
 
 static int audit_mms(struct audit *a)
 {
     int err = 0;
-    lock_take(&a->p->mms_lock, LOCK_MMS);
-    struct mm *mm = a->p->mms;
-    if (mm)
-        mm_get(mm);
-    lock_drop(&a->p->mms_lock, LOCK_MMS);
-    while (mm) {
+    for (struct mm *mm = mms_next(a->p, NULL); mm; mm = mms_next(a->p, mm)) {
         lock_take(&mm->map_lock, LOCK_MAP);
         mm_lock_ptl(mm);
         if (!err)
             err = audit_mm(a, mm);
         mm_unlock_ptl(mm);
         lock_drop(&mm->map_lock, LOCK_MAP);
-        lock_take(&a->p->mms_lock, LOCK_MMS);
-        struct mm *next = mm->next;
-        if (next)
-            mm_get(next);
-        lock_drop(&a->p->mms_lock, LOCK_MMS);
-        mm_put(mm);
-        mm = next;
     }
     return err;
 }
@@ -212,11 +296,18 @@ static int audit_frame(struct audit *a, frame_t f)
     if (named != a->maps[f])
         return audit_says(a, "frame %u: reverse map names %u pages, but %u entries map it", f,
                           named, a->maps[f]);
-    if (frame_refs(fr) != a->refs[f])
-        return audit_says(a, "frame %u has %u references, but %u holders", f, frame_refs(fr),
-                          a->refs[f]);
-    if (is_free != (a->refs[f] == 0))
+    uint32_t pins = atomic_load(&fr->pins), held = a->refs[f] + pins;
+    if (frame_refs(fr) != held)
+        return audit_says(a, "frame %u has %u references, but %u holders", f, frame_refs(fr), held);
+    if (is_free != (held == 0))
         return audit_says(a, is_free ? "frame %u is free, but held" : "frame %u is lost", f);
+    if (!frame_test(fr, FRAME_OBJECT) != !(a->seen[f] & SEEN_OBJECT) ||
+        !frame_test(fr, FRAME_SWAPCACHE) != !(a->seen[f] & SEEN_CACHE))
+        return audit_says(a, "frame %u: flags 0x%x, but %s object, %s swap cache", f, fr->flags,
+                          a->seen[f] & SEEN_OBJECT ? "in an" : "in no",
+                          a->seen[f] & SEEN_CACHE ? "in the" : "not in the");
+    if (frame_test(fr, FRAME_LOCKED | FRAME_WRITEBACK))
+        return audit_says(a, "frame %u is locked or being written: flags 0x%x", f, fr->flags);
     if (a->maps[f] && !(a->seen[f] & SEEN_LRU))
         return audit_says(a, "frame %u is mapped, but not on a reclaim list", f);
     if (!frame_test(fr, FRAME_LRU) != !(a->seen[f] & SEEN_LRU))
@@ -248,21 +339,41 @@ static int audit_frames(struct audit *a)
     return 0;
 }
 
+static int audit_run(struct audit *a)
+{
+    struct pool *p = a->p;
+    size_t slots = a->sw ? a->sw->slots : 1;
+    a->maps = calloc(p->fresh, sizeof(*a->maps));
+    a->refs = calloc(p->fresh, sizeof(*a->refs));
+    a->seen = calloc(p->fresh, 1);
+    a->names = calloc(slots, sizeof(*a->names));
+    int err;
+    if (!a->maps || !a->refs || !a->seen || !a->names)
+        err = audit_says(a, "the audit itself found no memory");
+    else if ((err = audit_mms(a)) == 0 && (err = audit_objects(a)) == 0 &&
+             (err = audit_swap(a)) == 0 && (err = audit_free(a)) == 0 &&
+             (err = audit_lists(a)) == 0)
+        err = audit_frames(a);
+    if (!err && a->sw)
+        err = store_audit(a->sw->store, a->msg, a->len);
+    free(a->maps);
+    free(a->refs);
+    free(a->seen);
+    free(a->names);
+    return err;
+}
+
 int mm_audit(const struct pool *cp, char *msg, size_t len)
 {
     struct pool *p = (struct pool *)cp; /* its locks are written, nothing else */
     struct audit a = {.p = p, .msg = msg, .len = len};
-    a.maps = calloc(p->fresh, sizeof(*a.maps));
-    a.refs = calloc(p->fresh, sizeof(*a.refs));
-    a.seen = calloc(p->fresh, 1);
-    int err;
-    if (!a.maps || !a.refs || !a.seen)
-        err = audit_says(&a, "the audit itself found no memory");
-    else if ((err = audit_mms(&a)) == 0 && (err = audit_free(&a)) == 0 &&
-             (err = audit_lists(&a)) == 0)
-        err = audit_frames(&a);
-    free(a.maps);
-    free(a.refs);
-    free(a.seen);
+    lock_take(&p->scan_lock, LOCK_SCAN); /* background threads at rest, nothing on its way out */
+    a.sw = swap_use(p);
+    if (a.sw)
+        swap_drain(p);
+    int err = audit_run(&a);
+    if (a.sw)
+        swap_leave(a.sw);
+    lock_drop(&p->scan_lock, LOCK_SCAN);
     return err;
 }

@@ -1,27 +1,21 @@
 /*
- * mm_fault: the one entry point of every fault (behaviours 1 to 7).
- *
- * Each handler is entered with ptl held and leaves with it dropped, or asks to start over. Whatever
- * a handler did without the lock (taking a frame, reading) counts only if region and entry are
- * still as they were when the lock is back.
+ * mm_fault: the one entry point of every fault, its dispatch (behaviours 1 to 3) and anonymous
+ * memory (4 to 7). The other ways stand in cow.c, fault_object.c and swapin.c.
  */
 #include <errno.h>
 #include <string.h>
 
-#include "mm/mm_int.h"
+#include "mm/fault_int.h"
+#include "mm/reclaim.h"
+#include "mm/swap_int.h"
 
-struct fault {
-    struct mm *mm;
-    gfn_t gfn;
-    bool write;
-    struct region region; /* a copy: the list may be replaced while ptl is dropped */
-    pte_t pte;            /* as found */
-    struct mm_fault out;
+enum {
+    TRIES_MAX = 1000,
+    /* what a fault must have done to be more than spurious */
+    PATH_SERVED = MM_PATH_ZERO | MM_PATH_FRESH | MM_PATH_COPY | MM_PATH_REUSE | MM_PATH_FILE |
+                  MM_PATH_CACHE | MM_PATH_ZPOOL | MM_PATH_READ,
 };
 
-enum step { STEP_DONE, STEP_AGAIN };
-
-/* Ends the fault. ptl held; dropped here. */
 static enum step fault_end(struct fault *f, enum mm_result result)
 {
     f->out.result = result;
@@ -30,12 +24,16 @@ static enum step fault_end(struct fault *f, enum mm_result result)
     return STEP_DONE;
 }
 
-/* Ends it with the entry `pte` standing. */
-static enum step fault_served(struct fault *f, enum mm_result result, pte_t pte)
+enum step fault_fails(struct fault *f, enum mm_result result)
+{
+    return fault_end(f, result);
+}
+
+enum step fault_served(struct fault *f, pte_t pte)
 {
     f->out.frame = pte_frame(pte);
     f->out.writable = pte_writable(pte) && pte_dirty(pte);
-    return fault_end(f, result);
+    return fault_end(f, f->major ? MM_MAJOR : f->out.path & PATH_SERVED ? MM_MINOR : MM_SPURIOUS);
 }
 
 /* Behaviour 2. MM_SPURIOUS stands for "nothing against it". ptl held. */
@@ -51,15 +49,34 @@ static enum mm_result fault_allowed(struct fault *f)
     return MM_SPURIOUS;
 }
 
-/* ptl was dropped and is back: may the fault go on as if it had been held all the time? */
-static bool fault_unchanged(struct fault *f)
+bool fault_unchanged(struct fault *f)
 {
-    return pte_same(table_get(f->mm, f->gfn), f->pte) && fault_allowed(f) == MM_SPURIOUS &&
-           f->mm->root[f->gfn >> TABLE_SHIFT] != 0;
+    struct mm_object *obj = f->region.obj;
+    uint32_t page = f->region.pgoff + (f->gfn - f->region.start);
+    uint8_t kind = f->region.kind;
+    if (!pte_same(table_get(f->mm, f->gfn), f->pte) || f->mm->root[f->gfn >> TABLE_SHIFT] == 0 ||
+        fault_allowed(f) != MM_SPURIOUS)
+        return false;
+    /* another region may lie here now: it is as good only if it is backed by the same */
+    return f->region.obj == obj && f->region.kind == kind &&
+           (!obj || f->region.pgoff + (f->gfn - f->region.start) == page);
 }
 
-/* Maps the fault's own new frame, writable and dirty. ptl held. */
-static void fault_install(struct fault *f, frame_t frame)
+enum step fault_lost(struct fault *f)
+{
+    f->out.path |= MM_PATH_RACE;
+    mm_unlock_ptl(f->mm);
+    return STEP_AGAIN;
+}
+
+bool fault_reserve_node(struct fault *f)
+{
+    if (!f->node)
+        f->node = slab_take(&f->mm->pool->nodes);
+    return f->node != 0;
+}
+
+void fault_install(struct fault *f, frame_t frame)
 {
     struct mm *mm = f->mm;
     struct frame *fr = frame_of(mm->pool, frame);
@@ -72,32 +89,29 @@ static void fault_install(struct fault *f, frame_t frame)
     lru_add(mm->pool, frame);
 }
 
-/* Behaviours 5, 6, 7: a zeroed frame of its own, over nothing or over the zero frame. */
-static enum step fault_fresh(struct fault *f)
+enum step fault_fresh(struct fault *f)
 {
     struct mm *mm = f->mm;
     bool over_zero = !pte_none(f->pte), zeroed;
     mm_unlock_ptl(mm);
-    frame_t frame = mm_take_frame(mm, &zeroed, &f->out.path);
+    frame_t frame = mm_take_frame(mm->pool, mm, &zeroed, &f->out.path);
     if (frame == FRAME_NONE) {
         mm_lock_ptl(mm);
-        return fault_end(f, MM_OOM);
+        return fault_fails(f, MM_OOM);
     }
     if (!zeroed)
         memset(pool_ptr(mm->pool, frame), 0, PAGE_SIZE);
     mm_sync(mm->pool, MM_SYNC_ANON_TAKEN, mm, f->gfn);
     mm_lock_ptl(mm);
     if (!fault_unchanged(f)) {
-        mm_unlock_ptl(mm);
         frame_put(mm->pool, frame);
-        f->out.path |= MM_PATH_RACE;
-        return STEP_AGAIN;
+        return fault_lost(f);
     }
     if (over_zero)
         mm_invalidate(mm, f->gfn, 1);
     fault_install(f, frame);
     f->out.path |= MM_PATH_FRESH | (over_zero ? MM_PATH_UNZERO : 0);
-    return fault_served(f, MM_MINOR, table_get(mm, f->gfn));
+    return fault_served(f, table_get(mm, f->gfn));
 }
 
 /* Behaviour 4. */
@@ -106,18 +120,7 @@ static enum step fault_zero(struct fault *f)
     pte_t pte = pte_make(POOL_ZERO_FRAME, PTE_U | PTE_A);
     table_set(f->mm, f->gfn, pte);
     f->out.path |= MM_PATH_ZERO;
-    return fault_served(f, MM_MINOR, pte);
-}
-
-/* A write to a present page that is not writable. */
-static enum step fault_write_protected(struct fault *f)
-{
-    if (pte_frame(f->pte) == POOL_ZERO_FRAME)
-        return fault_fresh(f);
-    pte_t pte = pte_with(f->pte, PTE_W | PTE_A | PTE_D);
-    table_set(f->mm, f->gfn, pte);
-    f->out.path |= MM_PATH_REUSE;
-    return fault_served(f, MM_MINOR, pte);
+    return fault_served(f, pte);
 }
 
 /* The entry allows it: the mapper had lost it, or wants accessed and dirty. */
@@ -126,7 +129,7 @@ static enum step fault_touch(struct fault *f)
     pte_t pte = pte_with(f->pte, PTE_A | (f->write ? PTE_D : 0u));
     if (!pte_same(pte, f->pte))
         table_set(f->mm, f->gfn, pte);
-    return fault_served(f, MM_SPURIOUS, pte);
+    return fault_served(f, pte);
 }
 
 /* Behaviour 1. */
@@ -135,17 +138,22 @@ static enum step fault_dispatch(struct fault *f)
     mm_lock_ptl(f->mm);
     enum mm_result allowed = fault_allowed(f);
     if (allowed != MM_SPURIOUS)
-        return fault_end(f, allowed);
+        return fault_fails(f, allowed);
     int err = table_ensure(f->mm, f->gfn);
     if (err == -ENOMEM)
-        return fault_end(f, MM_OOM);
+        return fault_fails(f, MM_OOM);
     if (err) {
         mm_unlock_ptl(f->mm);
         return STEP_AGAIN;
     }
     f->pte = table_get(f->mm, f->gfn);
-    if (pte_none(f->pte))
-        return f->write || f->region.kind == MM_ANON_SHARED ? fault_fresh(f) : fault_zero(f);
+    if (pte_none(f->pte)) {
+        if (f->region.kind != MM_ANON_PRIVATE)
+            return fault_object(f);
+        return f->write ? fault_fresh(f) : fault_zero(f);
+    }
+    if (!pte_present(f->pte))
+        return fault_swapped(f);
     if (f->write && !pte_writable(f->pte))
         return fault_write_protected(f);
     return fault_touch(f);
@@ -155,13 +163,42 @@ struct mm_fault mm_fault(struct mm *mm, gfn_t gfn, enum mm_access access)
 {
     struct fault f = {
         .mm = mm, .gfn = gfn, .write = access == MM_ACCESS_WRITE, .out = {.frame = FRAME_NONE}};
-    while (fault_dispatch(&f) == STEP_AGAIN)
-        ;
+    for (int i = 0; fault_dispatch(&f) == STEP_AGAIN; i++)
+        if (i >= TRIES_MAX) { /* reclaim takes away as fast as we bring in: the pool is too small */
+            mm_lock_ptl(mm);
+            fault_fails(&f, MM_OOM);
+            break;
+        }
+    if (f.node)
+        slab_give(&mm->pool->nodes, f.node);
     return f.out;
 }
 
-frame_t mm_take_frame(struct mm *mm, bool *zeroed, uint32_t *path)
+struct mm_fault mm_pin(struct mm *mm, gfn_t gfn, enum mm_access access)
 {
-    (void)path;
-    return pool_take(mm->pool, zeroed);
+    for (;;) {
+        struct mm_fault f = mm_fault(mm, gfn, access);
+        if (f.result > MM_SPURIOUS)
+            return f;
+        mm_lock_ptl(mm);
+        pte_t pte = table_get(mm, gfn);
+        bool held = pte_present(pte) && pte_frame(pte) == f.frame &&
+                    (access == MM_ACCESS_READ || (pte_writable(pte) && pte_dirty(pte)));
+        if (held && f.frame != POOL_ZERO_FRAME) {
+            struct frame *fr = frame_of(mm->pool, f.frame);
+            frame_ref(fr);
+            atomic_fetch_add_explicit(&fr->pins, 1, memory_order_relaxed);
+        }
+        mm_unlock_ptl(mm);
+        if (held)
+            return f;
+    }
+}
+
+void mm_unpin(struct pool *pool, frame_t frame)
+{
+    if (frame == POOL_ZERO_FRAME)
+        return;
+    atomic_fetch_sub_explicit(&frame_of(pool, frame)->pins, 1, memory_order_release);
+    swap_drop(pool, frame, FRAME_REF);
 }

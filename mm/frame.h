@@ -98,4 +98,14 @@ static inline void frame_ref(struct frame *f)
     atomic_fetch_add_explicit(&f->counts, FRAME_REF, memory_order_relaxed);
 }
 
+/* The lock of a frame's identity and content: whether it is in the swap cache or an object, whether
+ * its bytes have arrived. Sleeps; no lock from LOCK_PTL on may be held. The caller holds a ref. */
+void frame_lock(struct frame *f);
+void frame_unlock(struct frame *f);
+
+static inline bool frame_trylock(struct frame *f)
+{
+    return !frame_set(f, FRAME_LOCKED);
+}
+
 #endif

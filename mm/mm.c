@@ -8,6 +8,8 @@
 #include <string.h>
 
 #include "mm/mm_int.h"
+#include "mm/object.h"
+#include "mm/swap_int.h"
 
 int mm_create(struct pool *pool, const char *name, struct mm **out)
 {
@@ -57,11 +59,6 @@ void mm_set_notifier(struct mm *mm, const struct mm_notifier *n)
     mm_unlock_ptl(mm);
 }
 
-static bool range_ok(gfn_t gfn, uint32_t n)
-{
-    return n > 0 && gfn < MM_GFNS && n <= MM_GFNS - gfn;
-}
-
 /* Replace the regions of e's range; under map_lock. */
 static int mm_edit(struct mm *mm, const struct region_edit *e)
 {
@@ -73,8 +70,18 @@ static int mm_edit(struct mm *mm, const struct region_edit *e)
     mm_lock_ptl(mm);
     struct region *old = regions_swap(mm, list, n, &old_n);
     mm_unlock_ptl(mm);
-    regions_free(mm, old, old_n);
+    regions_free(old, old_n);
     return 0;
+}
+
+/* Add region r; under no lock. */
+static int mm_map(struct mm *mm, const struct region *r)
+{
+    struct region_edit e = {.start = r->start, .end = r->end, .put = r};
+    lock_take(&mm->map_lock, LOCK_MAP);
+    int err = regions_overlap(mm, r->start, r->end) ? -EEXIST : mm_edit(mm, &e);
+    lock_drop(&mm->map_lock, LOCK_MAP);
+    return err;
 }
 
 int mm_map_anon(struct mm *mm, gfn_t gfn, uint32_t n, unsigned prot, enum mm_region_kind kind)
@@ -83,11 +90,33 @@ int mm_map_anon(struct mm *mm, gfn_t gfn, uint32_t n, unsigned prot, enum mm_reg
         (kind != MM_ANON_PRIVATE && kind != MM_ANON_SHARED))
         return -EINVAL;
     struct region r = {.start = gfn, .end = gfn + n, .prot = (uint8_t)prot, .kind = (uint8_t)kind};
-    struct region_edit e = {.start = gfn, .end = gfn + n, .put = &r};
-    lock_take(&mm->map_lock, LOCK_MAP);
-    int err = regions_overlap(mm, gfn, gfn + n) ? -EEXIST : mm_edit(mm, &e);
-    lock_drop(&mm->map_lock, LOCK_MAP);
+    if (kind == MM_ANON_PRIVATE)
+        return mm_map(mm, &r);
+    int err = mm_object_open_anon(mm->pool, n, &r.obj);
+    if (err)
+        return err;
+    err = mm_map(mm, &r);
+    mm_object_close(r.obj);
     return err;
+}
+
+int mm_map_object(struct mm *mm, gfn_t gfn, uint32_t n, unsigned prot, enum mm_region_kind kind,
+                  struct mm_object *obj, uint32_t pgoff)
+{
+    bool file = obj->fd >= 0;
+    if (!range_ok(gfn, n) || (prot & ~(unsigned)(MM_READ | MM_WRITE | MM_EXEC)) ||
+        kind == MM_ANON_PRIVATE || file != (kind != MM_ANON_SHARED) || pgoff >= obj->n ||
+        n > obj->n - pgoff)
+        return -EINVAL;
+    if (kind == MM_FILE_SHARED && (prot & MM_WRITE) && !obj->writable)
+        return -EACCES;
+    struct region r = {.start = gfn,
+                       .end = gfn + n,
+                       .prot = (uint8_t)prot,
+                       .kind = (uint8_t)kind,
+                       .pgoff = pgoff,
+                       .obj = obj};
+    return mm_map(mm, &r);
 }
 
 /* Drop the pages of start..end-1, all in one leaf table. Under ptl. */
@@ -101,12 +130,21 @@ static void zap_leaf(struct mm *mm, gfn_t start, gfn_t end)
         pte_t pte = leaf[g & (TABLE_ENTRIES - 1)];
         if (pte_none(pte))
             continue;
+        if (pte_is_swap(pte)) {
+            table_set(mm, g, PTE_NONE);
+            count_add(&mm->swapped, -1);
+            swap_forget(mm->pool, pte);
+            continue;
+        }
         if (!told) { /* the mappers let go of everything before the first frame can be free */
             mm_invalidate(mm, start, end - start);
             told = true;
         }
+        if (pte_dirty(pte) && pte_frame(pte) != POOL_ZERO_FRAME)
+            frame_set(frame_of(mm->pool, pte_frame(pte)), FRAME_DIRTY);
         table_unmap_page(mm, g, PTE_NONE);
-        frame_drop(mm->pool, pte_frame(pte), FRAME_REF | FRAME_MAP);
+        if (pte_frame(pte) != POOL_ZERO_FRAME)
+            swap_drop(mm->pool, pte_frame(pte), FRAME_REF | FRAME_MAP);
     }
     table_trim(mm, start);
 }
@@ -148,10 +186,11 @@ void mm_destroy(struct mm *mm)
     struct region *list = regions_swap(mm, NULL, 0, &n);
     mm_unlock_ptl(mm);
     mm_zap(mm, 0, MM_GFNS);
-    regions_free(mm, list, n);
+    regions_free(list, n);
     for (uint32_t i = 0; i < TABLE_ENTRIES; i++) /* tables that were taken but never filled */
         table_trim(mm, i << TABLE_SHIFT);
     lock_drop(&mm->map_lock, LOCK_MAP);
+    swap_drain(pool); /* what was on its way out for this mm ends here, slots and all */
     assert(mm->resident == 0 && mm->swapped == 0);
 
     lock_take(&pool->mms_lock, LOCK_MMS);
@@ -161,8 +200,21 @@ void mm_destroy(struct mm *mm)
         pool->mms = mm->next;
     if (mm->next)
         mm->next->prev = mm->prev;
+    mm->gone = true;
     lock_drop(&pool->mms_lock, LOCK_MMS);
     mm_put(mm);
+}
+
+struct mm *mms_next(struct pool *p, struct mm *prev)
+{
+    lock_take(&p->mms_lock, LOCK_MMS);
+    struct mm *mm = prev && !prev->gone ? prev->next : p->mms; /* gone: all over again */
+    if (mm)
+        mm_get(mm);
+    lock_drop(&p->mms_lock, LOCK_MMS);
+    if (prev)
+        mm_put(prev);
+    return mm;
 }
 
 pte_t mm_pte(const struct mm *cmm, gfn_t gfn)
@@ -203,6 +255,8 @@ void mm_get_stats(const struct mm *cmm, struct mm_stats *out)
     struct mm *mm = (struct mm *)cmm; /* only its lock is written */
     mm_lock_ptl(mm);
     out->resident = mm->resident;
+    out->swapped = mm->swapped;
+    out->limit = mm->limit;
     out->regions = mm->n_regions;
     for (int i = 0; i < MM_RESULTS; i++)
         out->faults[i] = mm->faults[i];

@@ -69,11 +69,14 @@ struct mm_page_info {
 
 struct mm_stats {
     uint64_t resident; /* frames that this mm maps, zero frame not counted */
+    uint64_t swapped;  /* entries that name a slot */
+    uint64_t limit;    /* mm_set_limit */
     uint64_t regions;
     uint64_t faults[MM_RESULTS];
 };
 
-/* 0 or -ENOMEM. name is copied; it is used in reports ("ram of vm 1"). The pool must outlive the mm. */
+/* 0 or -ENOMEM. name is copied; it is used in reports ("ram of vm 1"). The pool must outlive the
+ * mm. */
 int mm_create(struct pool *pool, const char *name, struct mm **out);
 /* Gives back every frame and slot (behaviour 32); calls invalidate first. */
 void mm_destroy(struct mm *mm);
@@ -89,6 +92,61 @@ int mm_map_anon(struct mm *mm, gfn_t gfn, uint32_t n, unsigned prot, enum mm_reg
 /* Remove whatever regions (or parts) lie in the range, with their pages. 0, -EINVAL, -ENOMEM (a
  * split found no memory: nothing has changed). */
 int mm_unmap(struct mm *mm, gfn_t gfn, uint32_t n);
+
+/*
+ * Change what may be done with the pages of a range. 0, -EINVAL, -EFAULT (part of the range lies in
+ * no region), -EACCES (writing to a shared file that was opened for reading), -ENOMEM; on an error
+ * nothing has changed. Pages keep their content, also while prot is 0.
+ */
+int mm_protect(struct mm *mm, gfn_t gfn, uint32_t n, unsigned prot);
+
+/*
+ * A copy of an address space: every private page is shared until one side writes (behaviours 9,
+ * 10), every shared region is the same memory. The child has no notifier yet. 0 or -ENOMEM (no
+ * child; the parent is as it was, though it may meet a few more write faults).
+ */
+int mm_fork(struct mm *parent, const char *name, struct mm **out);
+
+/* At most this many frames may be mapped by the mm at a time; beyond, its own pages are evicted
+ * first, and a fault that cannot be served within it ends in MM_OOM. 0: no limit but the pool's. */
+void mm_set_limit(struct mm *mm, uint64_t frames);
+
+/*
+ * Memory that is not private to one mm: a file (or a part of one), or shared anonymous memory.
+ * Regions map pages of it. An object lives as long as a region or its opener holds it.
+ */
+struct mm_object;
+
+/*
+ * Make an object of bytes offset .. offset+bytes-1 of a file (fd stays the caller's, a duplicate is
+ * kept; offset a multiple of PAGE_SIZE). The last page is filled up with zeros. With `writable` the
+ * pages of shared regions are written back to the file when evicted, by mm_object_sync, and at the
+ * end. 0, -EINVAL (no bytes, more than 4 GiB, offset, or the range is not in the file), -ENOMEM, or
+ * an errno of the file.
+ */
+int mm_object_open_file(struct pool *pool, int fd, uint64_t offset, uint64_t bytes, bool writable,
+                        struct mm_object **out);
+/* Shared anonymous memory of n pages, all zero. 0, -EINVAL, -ENOMEM. */
+int mm_object_open_anon(struct pool *pool, uint32_t n, struct mm_object **out);
+/* The opener lets go. */
+void mm_object_close(struct mm_object *obj);
+/* Write every changed page back to the file. 0, or the first error; pages that failed stay dirty.
+ * Pages that are mapped writable are seen as changed each time. */
+int mm_object_sync(struct mm_object *obj);
+
+/* Map n pages of an object from its page pgoff on. kind: MM_FILE_PRIVATE (changes stay in the mm),
+ * MM_FILE_SHARED, MM_ANON_SHARED. As mm_map_anon; and -EINVAL: not that kind of object, or the
+ * range lies beyond its end; -EACCES: shared, MM_WRITE, and the object is not writable. */
+int mm_map_object(struct mm *mm, gfn_t gfn, uint32_t n, unsigned prot, enum mm_region_kind kind,
+                  struct mm_object *obj, uint32_t pgoff);
+
+/*
+ * As mm_fault, and on success the frame stays where it is, with this content's address, until
+ * mm_unpin: for whoever reads or writes it through pool_ptr. Keep pins short. A fork copies pinned
+ * pages at once.
+ */
+struct mm_fault mm_pin(struct mm *mm, gfn_t gfn, enum mm_access access);
+void mm_unpin(struct pool *pool, frame_t frame);
 
 /*
  * Resolve an access to a page: the one entry point of every fault.

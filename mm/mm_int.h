@@ -25,6 +25,7 @@ struct mm {
     struct pool *pool;
     struct mm *prev, *next; /* pool->mms, under its lock */
     _Atomic uint32_t refs;  /* the creator's, and those who met it through a reverse map */
+    bool gone;              /* off pool->mms; under its lock */
     char name[48];
     struct mm_lock map_lock;
     struct mm_notifier notifier;
@@ -36,6 +37,11 @@ struct mm {
     uint32_t hit;              /* where the last lookup ended */
     _Atomic uint64_t resident; /* written under ptl, read by anyone */
     _Atomic uint64_t swapped;
+    _Atomic uint64_t limit;      /* most resident frames; 0: none */
+    gfn_t clock_hand;            /* where reclaim of the mm's own pages goes on; under ptl */
+    gfn_t ahead_prev;            /* read-ahead: the last page read, */
+    uint32_t ahead_window;       /* ... pages read beside it, */
+    _Atomic uint32_t ahead_hits; /* ... and how many of those read before were wanted */
     _Atomic uint64_t faults[MM_RESULTS];
     uint16_t used[TABLE_ENTRIES]; /* entries that are not none, per leaf table */
     uint32_t root[TABLE_ENTRIES]; /* leaf tables: index in pool->tables, 0: none */
@@ -55,6 +61,11 @@ static inline void count_add(_Atomic uint64_t *c, int64_t n)
 {
     atomic_store_explicit(c, atomic_load_explicit(c, memory_order_relaxed) + (uint64_t)n,
                           memory_order_relaxed);
+}
+
+static inline bool range_ok(gfn_t gfn, uint32_t n)
+{
+    return n > 0 && gfn < MM_GFNS && n <= MM_GFNS - gfn;
 }
 
 void mm_get(struct mm *mm);
@@ -92,6 +103,10 @@ int table_ensure(struct mm *mm, gfn_t gfn);
  * has told the mappers, and drops the frame's FRAME_REF | FRAME_MAP afterwards. */
 void table_unmap_page(struct mm *mm, gfn_t gfn, pte_t to);
 
+/* Map `frame`, of which the caller's ref becomes the entry's: counts, reverse map (node as
+ * rmap_add), resident. Returns what is left of node. */
+uint32_t table_map_page(struct mm *mm, gfn_t gfn, frame_t frame, pte_t pte, uint32_t node);
+
 /* --- regions (region.c) ----------------------------------------------------------------------- */
 
 /* Under ptl. NULL: gfn lies in none. */
@@ -110,7 +125,7 @@ int regions_build(struct mm *mm, const struct region_edit *e, struct region **li
 /* Under ptl: the list becomes the mm's; the old one is returned, to be given to regions_free after.
  */
 struct region *regions_swap(struct mm *mm, struct region *list, uint32_t n, uint32_t *old_n);
-void regions_free(struct mm *mm, struct region *list, uint32_t n);
+void regions_free(struct region *list, uint32_t n);
 bool regions_overlap(const struct mm *mm, gfn_t start, gfn_t end);
 
 /* --- notifier, under ptl ---------------------------------------------------------------------- */
@@ -127,6 +142,12 @@ static inline void mm_write_protect(struct mm *mm, gfn_t gfn, uint32_t n)
         mm->notifier.write_protect(mm->notifier.ctx, gfn, n);
 }
 
+/* Is a page in a region of this kind the mm's own (as against an object's)? */
+static inline bool region_private(const struct region *r)
+{
+    return r->kind == MM_ANON_PRIVATE || r->kind == MM_FILE_PRIVATE;
+}
+
 static inline bool mm_test_clear_young(struct mm *mm, gfn_t gfn)
 {
     return mm->has_notifier && mm->notifier.test_clear_young(mm->notifier.ctx, gfn);
@@ -134,8 +155,11 @@ static inline bool mm_test_clear_young(struct mm *mm, gfn_t gfn)
 
 /* --- frames for pages ------------------------------------------------------------------------- */
 
-/* A frame for a page of mm (one ref, not on a list), reclaiming if need be; FRAME_NONE: none to be
- * had. No lock may be held. */
-frame_t mm_take_frame(struct mm *mm, bool *zeroed, uint32_t *path);
+/* A frame for a page that will be one more of mm's (NULL: of nobody's, so that no limit is asked):
+ * one ref, on no list, reclaiming if need be; FRAME_NONE: none to be had. No lock may be held. */
+frame_t mm_take_frame(struct pool *p, struct mm *mm, bool *zeroed, uint32_t *path);
+
+/* Walks the pool's mms, each with a ref held: the one after prev, whose ref is dropped. */
+struct mm *mms_next(struct pool *p, struct mm *prev);
 
 #endif

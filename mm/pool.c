@@ -1,5 +1,8 @@
 /* The frame pool: growth, the free list, references (pool.h, frame.h). */
 #include "mm/pool_int.h"
+#include "mm/reclaim.h"
+#include "mm/share.h"
+#include "mm/swap_int.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -57,6 +60,13 @@ static int pool_populate(struct pool *p, uint32_t from, uint32_t to)
         return -ENOMEM;
     /* a kernel without it: at least the memory is set aside, the first touch maps it */
     return fallocate(p->fd, 0, (off_t)from << PAGE_SHIFT, (off_t)len) < 0 ? -ENOMEM : 0;
+}
+
+/* Under the lock, after free_count or fresh changed. */
+static void pool_note_available(struct pool *p)
+{
+    atomic_store_explicit(&p->available, p->free_count + (p->frames_max - p->fresh),
+                          memory_order_relaxed);
 }
 
 static int pool_setup(struct pool *p)
@@ -117,6 +127,7 @@ int pool_create(const struct pool_opts *opts, struct pool **out)
     p->free_first = FRAME_NONE;
     p->fresh = 1;
     p->grown = 1;
+    pool_note_available(p);
     for (int i = 0; i < LRU_LISTS; i++)
         p->lru[i] = (struct lru_list){FRAME_NONE, FRAME_NONE, 0};
     int err = pool_setup(p);
@@ -132,8 +143,13 @@ void pool_destroy(struct pool *p)
 {
     if (!p)
         return;
+    pool_reclaim_stop(p);
+    pool_share_stop(p);
+    swap_drain(p);
+    swap_fini(p);
 #ifdef MM_DEBUG
     assert(p->mms == NULL && "an mm outlives its pool");
+    assert(p->objects == NULL && "an object outlives its pool");
     assert(p->free_count + 1 == p->fresh && "a frame was not given back");
     assert(p->nodes.used == 0 && p->tables.used == 0);
 #endif
@@ -156,14 +172,6 @@ void pool_get_stats(const struct pool *cp, struct pool_stats *out)
     out->frees = p->frees;
     out->grows = p->grows;
     spin_drop(&p->free_lock, LOCK_FREE);
-}
-
-uint32_t pool_available(struct pool *p)
-{
-    spin_take(&p->free_lock, LOCK_FREE);
-    uint32_t n = p->free_count + (p->frames_max - p->fresh);
-    spin_drop(&p->free_lock, LOCK_FREE);
-    return n;
 }
 
 /* How far the next step reaches, in frames. */
@@ -216,6 +224,7 @@ static frame_t pool_pop(struct pool *p, bool *zeroed)
         return FRAME_NONE;
     }
     p->allocs++;
+    pool_note_available(p);
     return f;
 }
 
@@ -249,6 +258,7 @@ static void pool_give(struct pool *p, frame_t f)
     p->free_first = f;
     p->free_count++;
     p->frees++;
+    pool_note_available(p);
     spin_drop(&p->free_lock, LOCK_FREE);
 }
 

@@ -5,6 +5,7 @@
 #ifndef UMBRA_MM_POOL_INT_H
 #define UMBRA_MM_POOL_INT_H
 
+#include "mm/counters.h"
 #include "mm/failpoint.h"
 #include "mm/frame.h"
 #include "mm/lock.h"
@@ -44,6 +45,7 @@ struct pool {
     uint32_t fresh;      /* first frame never handed out: still all zero */
     uint32_t grown;      /* frames that exist */
     uint64_t allocs, frees, grows;
+    _Atomic uint32_t available; /* free and not yet grown frames; written under the lock */
 
     struct mm_spin lru_lock __attribute__((aligned(64)));
     struct lru_list lru[LRU_LISTS];
@@ -52,7 +54,17 @@ struct pool {
     struct slab tables; /* leaf page tables */
 
     struct mm_lock mms_lock;
-    struct mm *mms; /* every mm, newest first */
+    struct mm *mms;            /* every mm, newest first */
+    struct mm_object *objects; /* every object, newest first; the same lock */
+
+    _Atomic uint64_t counters[MM_COUNTER_COUNT];
+    struct swap *_Atomic swap; /* swap_int.h; set once, freed with the pool. NULL: none yet */
+    struct swap *retired_swaps;
+    struct reclaim *_Atomic reclaim;          /* the background thread, reclaim.h */
+    struct sharing *_Atomic sharing;          /* the content scanner, share.c */
+    struct mm_lock scan_lock;                 /* background work */
+    _Atomic uint32_t wm_min, wm_low, wm_high; /* watermarks in available frames */
+    _Atomic uint32_t evictions;               /* the clock of refault distances */
 
     const struct mm_sync_hook *hook; /* tests: called at the steps of sync.h */
 };
@@ -65,7 +77,10 @@ static inline struct frame *frame_of(const struct pool *p, frame_t f)
 /* A frame with one ref, or FRAME_NONE. *zeroed: its bytes are known to be zero. Never reclaims. */
 frame_t pool_take(struct pool *p, bool *zeroed);
 /* Free or not yet grown frames: how far the pool is from being used up. */
-uint32_t pool_available(struct pool *p);
+static inline uint32_t pool_available(const struct pool *p)
+{
+    return atomic_load_explicit(&p->available, memory_order_relaxed);
+}
 
 /* Drops refs and maps at once; at zero refs the frame leaves its list and is free again. */
 void frame_drop(struct pool *p, frame_t f, uint64_t what);
@@ -75,10 +90,22 @@ static inline void frame_put(struct pool *p, frame_t f)
     frame_drop(p, f, FRAME_REF);
 }
 
+static inline void pool_count(struct pool *p, enum mm_counter c)
+{
+    atomic_fetch_add_explicit(&p->counters[c], 1, memory_order_relaxed);
+}
+
 /* The reclaim lists. A frame comes in with lru_add (inactive, or active if FRAME_ACTIVE is set). */
 void lru_add(struct pool *p, frame_t f);
 /* Takes it off if it is on one. */
 void lru_del(struct pool *p, frame_t f);
+/* Takes up to n frames off the end of a list, each with a ref of the caller's. How many. */
+uint32_t lru_isolate(struct pool *p, enum lru_kind kind, frame_t *out, uint32_t n);
+/* The same for one frame, if it is on a list. */
+bool lru_isolate_one(struct pool *p, frame_t f);
+/* A ref of a frame that the caller only remembers: if it is on a list. */
+bool lru_ref(struct pool *p, frame_t f);
+uint32_t lru_count(struct pool *p, enum lru_kind kind);
 
 /* Reverse map. node: one taken beforehand from p->nodes, or 0; the function says by returning it
  * that it did not need it, and 0 if it did. Adds no counts. */

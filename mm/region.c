@@ -127,10 +127,10 @@ struct region *regions_swap(struct mm *mm, struct region *list, uint32_t n, uint
     return old;
 }
 
-void regions_free(struct mm *mm, struct region *list, uint32_t n)
+void regions_free(struct region *list, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++)
         if (list[i].obj)
-            object_put(mm->pool, list[i].obj);
+            object_put(list[i].obj);
     free(list);
 }

@@ -51,7 +51,7 @@ static uint32_t rmap_cut(struct pool *p, struct frame *fr, const struct mm *mm, 
         }
         link = &n->more;
     }
-    assert(!"a mapping without its reverse-map entry");
+    assert(false && "a mapping without its reverse-map entry");
     return 0;
 }
 

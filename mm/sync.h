@@ -1,6 +1,7 @@
 /*
- * Sync points: named places between two steps of mm/ at which no lock is held, where a test can run
- * the other side of a race. Without a hook each costs one predicted branch.
+ * Sync points: named places between two steps of mm/ at which no spinning lock is held, where a
+ * test can run the other side of a race (in another thread where the comment names a lock that is
+ * held). Without a hook each costs one predicted branch.
  */
 #ifndef UMBRA_MM_SYNC_H
 #define UMBRA_MM_SYNC_H
@@ -11,14 +12,14 @@ enum mm_sync {
     MM_SYNC_ANON_TAKEN,   /* first write: the frame is taken, the entry not yet looked at again */
     MM_SYNC_TABLE_TAKEN,  /* a page table is taken, the root not yet looked at again */
     MM_SYNC_COPIED,       /* copy-on-write: copied, the entry not yet looked at again */
-    MM_SYNC_FORK_PAGE,    /* fork: between two leaf tables of the parent */
+    MM_SYNC_FORK_PAGE,    /* fork: between two leaf tables of the parent; map_lock */
     MM_SYNC_SWAP_LOOKUP,  /* swap-in: the entry read, the cache not yet looked at */
-    MM_SYNC_SWAP_WAITED,  /* swap-in: frame locked, not yet looked at again */
+    MM_SYNC_SWAP_WAITED,  /* swap-in: frame locked, not yet looked at again; frame lock */
     MM_SYNC_OBJECT_TAKEN, /* object page in hand, entry not yet looked at again */
-    MM_SYNC_UNMAPPED,     /* reclaim: unmapped, not yet written */
-    MM_SYNC_ISOLATED,     /* reclaim: off its list, not yet unmapped */
+    MM_SYNC_UNMAPPED,     /* reclaim: unmapped, not yet written; LOCK_SCAN, frame lock */
+    MM_SYNC_ISOLATED,     /* reclaim: off its list, not yet unmapped; the same */
     MM_SYNC_AHEAD,        /* read-ahead: slot chosen, not yet in the cache */
-    MM_SYNC_SHARE_HASHED, /* sharing: two pages alike, not yet merged */
+    MM_SYNC_SHARE_HASHED, /* sharing: two pages alike, not yet merged; the same */
     MM_SYNCS
 };
 

@@ -40,3 +40,12 @@ void table_unmap_page(struct mm *mm, gfn_t gfn, pte_t to)
     rmap_del(mm->pool, f, mm, gfn);
     count_add(&mm->resident, -1);
 }
+
+uint32_t table_map_page(struct mm *mm, gfn_t gfn, frame_t frame, pte_t pte, uint32_t node)
+{
+    atomic_fetch_add_explicit(&frame_of(mm->pool, frame)->counts, FRAME_MAP, memory_order_relaxed);
+    node = rmap_add(mm->pool, frame, mm, gfn, node);
+    table_set(mm, gfn, pte);
+    count_add(&mm->resident, 1);
+    return node;
+}

@@ -57,7 +57,15 @@ DAMAGE(finds_regions_that_overlap, "overlap", k.mm->regions[1].start = 18;
 DAMAGE(finds_an_empty_region, "empty", k.mm->regions[2].start = k.mm->regions[2].end)
 DAMAGE(finds_a_wrong_resident_count, "counted resident", count_add(&k.mm->resident, 1))
 DAMAGE(finds_a_wrong_table_count, "table of gfn", k.mm->used[0]++)
-DAMAGE(finds_a_wrong_map_count, "map count", frame_at(&k, 16)->counts += FRAME_MAP)
+DAMAGE(finds_a_wrong_map_count, "map count", frame_at(&k, 16)->counts += FRAME_MAP;
+       *entry(&k, 16) = pte_without(*entry(&k, 16), PTE_W))
+DAMAGE(finds_a_shared_frame_that_is_writable, "entries share",
+       frame_at(&k, 16)->counts += FRAME_MAP)
+DAMAGE(finds_a_merged_frame_that_is_writable, "merged", frame_set(frame_at(&k, 16), FRAME_MERGED))
+DAMAGE(finds_a_frame_left_locked, "locked", frame_set(frame_at(&k, 16), FRAME_LOCKED))
+DAMAGE(finds_a_swap_entry_without_area, "names no slot", *entry(&k, 18) = pte_make_swap(0, 5))
+DAMAGE(finds_a_frame_that_claims_an_object, "in no object",
+       frame_set(frame_at(&k, 16), FRAME_OBJECT))
 DAMAGE(finds_a_leaked_reference, "holders", frame_ref(frame_at(&k, 16)))
 DAMAGE(finds_a_lost_reverse_map_entry, "reverse map", frame_at(&k, 16)->rmap_mm = NULL)
 DAMAGE(finds_a_reverse_map_entry_too_many, "reverse map names", struct frame *f = frame_at(&k, 16);
