@@ -29,9 +29,12 @@ fi
 [ $status -eq 0 ] || { echo "the guest ended with $status"; cat "$dir/out" "$dir/err"; exit 1; }
 json() { sed -n "s/.*\"$1\": *\([0-9]*\).*/\1/p" "$dir/stats"; }
 trap_count() { grep -o "\"name\": \"$1\", \"count\": [0-9]*" "$dir/stats" | head -n 1 | grep -o '[0-9]*$'; }
-faults=$(trap_count 'page fault') emulated=$(trap_count emulate) grows=$(json 'pool growth steps')
+# Every kind of trap counts, and IN and OUT where they leave from guest code.
+traps=$(sed 's/"guest":.*//' "$dir/stats" | grep -o '"count": [0-9]*' | awk '{ n += $2 } END { print n + 0 }')
+traps=$((traps + $(json 'port I\/O exits of guest code')))
+faults=$(trap_count 'page fault') grows=$(json 'pool growth steps')
 drains=$(json 'KVM_RUN calls to drain the queue')
-awk -v faults="$faults" -v emulated="${emulated:-0}" -v drains="${drains:-0}" -v grows="${grows:-0}" '
+awk -v faults="$faults" -v traps="$traps" -v drains="${drains:-0}" -v grows="${grows:-0}" '
     /KVM_RUN/ { if (!first) first = NR; last = NR; runs++ }
     { line[NR] = $0 }
     END {
@@ -39,9 +42,10 @@ awk -v faults="$faults" -v emulated="${emulated:-0}" -v drains="${drains:-0}" -v
         for (i = 1; i <= NR; i++) if (line[i] ~ /KVM_CREATE_VM\>/) start = i
         for (i = start; i <= NR; i++) if (line[i] ~ /KVM_RUN/) { if (!a) a = i; b = i; n++ }
         for (i = a; i <= b; i++) if (line[i] !~ /KVM_RUN/) { other++; split(line[i], w, "("); kind[w[1]]++ }
-        printf "%d page faults, %d emulated, %d drains: %d KVM_RUN, %d other calls, %d pool steps\n", faults, emulated, drains, n, other, grows
+        printf "%d page faults of %d traps, %d drains: %d KVM_RUN, %d other calls, %d pool steps\n", faults, traps, drains, n, other, grows
         for (k in kind) printf "  %s: %d\n", k, kind[k]
         if (faults < 3000) { print "too few faults to say anything"; exit 1 }
-        if (n > faults + emulated + drains + 50) { print "more KVM_RUNs than traps"; exit 1 }
-        if (other > 8 * grows + 60) { print "other system calls on the fault path"; exit 1 }
+        if (n > traps + drains + 50) { print "more KVM_RUNs than traps"; exit 1 }
+        # The console wakes its thread at most every 2 ms, so a slow machine has more of these.
+        if (other > 8 * grows + 60 + faults / 20) { print "other system calls on the fault path"; exit 1 }
     }' "$dir/calls"
