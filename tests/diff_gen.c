@@ -32,7 +32,17 @@ int diff_page_of(uint32_t la)
 
 /* --- random values ------------------------------------------------------------------------ */
 
+/* A patch that holds (a part of) a branch target: which, where the target begins, whose branch. */
+struct aim {
+    unsigned patch;
+    uint32_t la;
+    uint8_t insn;
+};
+
 struct gen {
+    unsigned n_aims;
+    struct aim aims[2 * DIFF_MAX_PATCH];
+    uint8_t aim_reg[8]; /* register holds a target for the branch of this number - 1 */
     uint64_t x;
     struct diff_case *c;
     ZydisDecoder dec;
@@ -338,7 +348,7 @@ static bool isa_wanted(ZydisISASet set)
 static bool mnemonic_wanted(const ZydisDecodedInstruction *zi, const uint8_t *imm)
 {
     switch (zi->mnemonic) {
-    case ZYDIS_MNEMONIC_INT: return *imm != 0x80 && *imm != 0xf0;
+    case ZYDIS_MNEMONIC_INT: return *imm != 0x80;
     case ZYDIS_MNEMONIC_SYSCALL:
     case ZYDIS_MNEMONIC_SYSENTER:
     case ZYDIS_MNEMONIC_SYSRET:
@@ -354,11 +364,7 @@ static bool mnemonic_wanted(const ZydisDecodedInstruction *zi, const uint8_t *im
     case ZYDIS_MNEMONIC_SIDT:
     case ZYDIS_MNEMONIC_SLDT:
     case ZYDIS_MNEMONIC_STR:
-    case ZYDIS_MNEMONIC_SMSW:
-    case ZYDIS_MNEMONIC_LAR:
-    case ZYDIS_MNEMONIC_LSL:
-    case ZYDIS_MNEMONIC_VERR:
-    case ZYDIS_MNEMONIC_VERW: return false;
+    case ZYDIS_MNEMONIC_SMSW: return false;
     default: break;
     }
     if (zi->meta.branch_type == ZYDIS_BRANCH_TYPE_FAR)
@@ -482,7 +488,8 @@ static uint32_t aim(struct gen *g, const ZydisDecodedInstruction *zi, const Zydi
 
 static uint16_t rnd_selector(struct gen *g)
 {
-    static const uint16_t sel[] = {0, 1, 3, 0x28, 0x2a, 0x23, 0x20, 0x18, 0x1b, 0x84, 0x8f, 0xffff};
+    static const uint16_t sel[] = {0,    1,    3,    0x28, 0x2a, 0x23, 0x20,  0x18,
+                                   0x1b, 0x33, 0x63, 0x43, 0x84, 0x8f, 0xffff};
     return one_in(g, 2) ? 0x2b : sel[below(g, sizeof sel / sizeof *sel)];
 }
 
@@ -500,6 +507,12 @@ static void rnd_env(struct gen *g, uint32_t la, bool op16, bool with_regs)
         for (unsigned i = 0; i < 8; i++)
             rnd_f80(g, b + 7 * w + 10 * i);
     patch(g, la, b, with_regs ? 7 * w + 80 : 7 * w);
+}
+
+static bool takes_selector(ZydisMnemonic m)
+{
+    return m == ZYDIS_MNEMONIC_LAR || m == ZYDIS_MNEMONIC_LSL || m == ZYDIS_MNEMONIC_VERR ||
+           m == ZYDIS_MNEMONIC_VERW;
 }
 
 /* Put something sensible where the operand lies. */
@@ -529,8 +542,11 @@ static void fill(struct gen *g, const ZydisDecodedInstruction *zi, uint32_t la, 
     case ZYDIS_MNEMONIC_RET:
     case ZYDIS_MNEMONIC_JMP:
     case ZYDIS_MNEMONIC_CALL: {
-        const uint32_t to = g->c->start + (uint32_t)zi->length;
-        patch(g, la, &to, 4);
+        const uint32_t zero = 0;
+        const unsigned before = g->c->n_patch;
+        patch(g, la, &zero, 4);
+        for (unsigned k = before; k < g->c->n_patch; k++)
+            g->aims[g->n_aims++] = (struct aim){k, la, (uint8_t)g->c->n};
         return;
     }
     case ZYDIS_MNEMONIC_MOV:
@@ -552,6 +568,8 @@ static void fill(struct gen *g, const ZydisDecodedInstruction *zi, uint32_t la, 
     }
     rnd_16(g, b);
     rnd_16(g, b + 16);
+    if (takes_selector(zi->mnemonic))
+        put16(b, rnd_selector(g));
     if (!one_in(g, 4))
         patch(g, la, b, size < 16 ? 16 : 32);
 }
@@ -559,6 +577,8 @@ static void fill(struct gen *g, const ZydisDecodedInstruction *zi, uint32_t la, 
 static void steer_registers(struct gen *g, const ZydisDecodedInstruction *zi, unsigned fixed)
 {
     uint32_t *r = g->c->in.gpr;
+    if (takes_selector(zi->mnemonic) && zi->raw.modrm.mod == 3 && !(fixed >> zi->raw.modrm.rm & 1))
+        r[zi->raw.modrm.rm] = rnd_selector(g) | (uint32_t)rnd(g) << 16;
     switch (zi->mnemonic) {
     case ZYDIS_MNEMONIC_BT:
     case ZYDIS_MNEMONIC_BTS:
@@ -581,7 +601,7 @@ static void steer_registers(struct gen *g, const ZydisDecodedInstruction *zi, un
     case ZYDIS_MNEMONIC_JMP:
     case ZYDIS_MNEMONIC_CALL:
         if (zi->opcode == 0xff && zi->raw.modrm.mod == 3 && !(fixed >> zi->raw.modrm.rm & 1))
-            r[zi->raw.modrm.rm] = g->c->start + (uint32_t)zi->length;
+            g->aim_reg[zi->raw.modrm.rm] = (uint8_t)(g->c->n + 1);
         break;
     default: break;
     }
@@ -628,6 +648,31 @@ static bool make_insn(struct gen *g, unsigned k, unsigned *fixed)
     c->len[k] = zi.length;
     memcpy(c->code[k], b, zi.length);
     return true;
+}
+
+/* Address of one of the instructions behind k, or of the end. */
+static uint32_t behind(struct gen *g, unsigned k)
+{
+    const struct diff_case *c = g->c;
+    uint32_t at = c->start;
+    for (unsigned to = k + 1 + below(g, c->n - k), i = 0; i < to; i++)
+        at += c->len[i];
+    return at;
+}
+
+static void aim_indirect(struct gen *g)
+{
+    uint32_t target[DIFF_MAX_INSN];
+    for (unsigned k = 0; k < g->c->n; k++)
+        target[k] = behind(g, k);
+    for (unsigned a = 0; a < g->n_aims; a++) {
+        struct diff_patch *p = &g->c->patch[g->aims[a].patch];
+        const uint8_t *bytes = (const uint8_t *)&target[g->aims[a].insn];
+        memcpy(p->bytes, bytes + (p->la - g->aims[a].la), p->len);
+    }
+    for (unsigned r = 0; r < 8; r++)
+        if (g->aim_reg[r])
+            g->c->in.gpr[r] = target[g->aim_reg[r] - 1];
 }
 
 /* Branches go forward, to one of the instructions behind or to the end. */
@@ -700,5 +745,6 @@ void diff_generate(struct diff_case *c, uint64_t seed, enum diff_class cls)
         c->in.gpr[R_EDI] = (c->in.gpr[R_ESI] & 0xffff0000) | (c->in.gpr[R_EDI] & 0xffff);
     if (one_in(&g, 16)) /* across the end of a page, perhaps into nothing */
         c->start = DIFF_CODE + (one_in(&g, 4) ? 0x2000u : 0x1000u) - 1 - below(&g, bytes);
+    aim_indirect(&g);
     c->in.eip = c->start;
 }

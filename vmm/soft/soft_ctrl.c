@@ -184,18 +184,19 @@ void soft_op_smsw(struct soft *s, const struct insn *i)
 
 /* --- debug registers --- */
 
-/* #UD before #GP before #DB; DR4 and DR5 are DR6 and DR7 unless CR4.DE (SDM vol. 3, 17.2.2). */
+/* #GP before #UD (as AMD processors have it) before #DB; DR4 and DR5 are DR6 and DR7 unless CR4.DE
+ * (SDM vol. 3, 17.2.2). */
 static unsigned debug_register(struct soft *s, const struct insn *i)
 {
     struct cpu *c = CPU(s);
     unsigned n = modrm_reg(i);
 
+    soft_need_cpl0(s);
     if (n == 4 || n == 5) {
         if (c->cr4 & CR4_DE)
             soft_raise(s, VEC_UD);
         n += 2;
     }
-    soft_need_cpl0(s);
     if (c->dr[7] & DR7_GD) {
         c->dr[6] |= DR6_BD;
         soft_raise(s, VEC_DB);

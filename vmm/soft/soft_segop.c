@@ -165,9 +165,7 @@ void soft_op_arpl(struct soft *s, const struct insn *i)
     const uint16_t dst = soft_rm16(s, i);
     const bool raise = sel_rpl(dst) < rpl;
 
-    if (i->flags & INSN_MEM)
-        soft_probe_write(s, i->seg, soft_ea(s, i), 2);
-    if (raise) {
+    if (raise) { /* memory is written, and needs to be writable, only then */
         const uint32_t v = (dst & 0xfffcu) | rpl;
         if (i->flags & INSN_MEM)
             soft_write16(s, i->seg, soft_ea(s, i), v);

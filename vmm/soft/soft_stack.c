@@ -9,8 +9,7 @@ static bool in_limit(const struct seg *g, uint32_t off, unsigned len)
         return false;
     if ((g->attr & (SA_S | SA_CODE | SA_EC)) == (SA_S | SA_EC))
         return off > g->limit && last <= stack_mask(g);
-    /* At the very end of 4 GiB addresses wrap. */
-    return last <= g->limit || g->limit == UINT32_MAX;
+    return last <= g->limit;
 }
 
 struct stack soft_stack_now(struct soft *s, uint32_t error)
@@ -27,6 +26,9 @@ void soft_stack_probe(struct soft *s, const struct stack *st, unsigned n, unsign
     for (unsigned k = 1; k <= n; k++)
         if (!in_limit(&st->ss, (st->esp - k * size) & mask, size))
             soft_raise_err(s, VEC_SS, st->error);
+    if (st->user && CPU(s)->cpl == 3 && ((st->ss.base + st->esp) & (size - 1)) &&
+        (CPU(s)->cr0 & CR0_AM) && (soft_flags(s) & FL_AC))
+        soft_raise_err(s, VEC_AC, 0);
     for (unsigned k = 1; k <= n; k++)
         soft_la_probe_write(s, st->ss.base + ((st->esp - k * size) & mask), size, st->user);
 }
