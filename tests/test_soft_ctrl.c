@@ -373,7 +373,7 @@ FAULT_TABLE(debug_registers, checks, {"17.2.2 DR4 is DR6", 0, 0, OK, 0, {0x0f, 0
             {"17.2.2 DR5 is DR7", 0, 0, OK, 0, {0x0f, 0x21, 0xe8}},
             {"17.2.2 DR4 with DE", 0, 0, VEC_UD, 0, {0x0f, 0x21, 0xe0}, {0}, de},
             {"17.2.2 DR5 with DE", 0, 0, VEC_UD, 0, {0x0f, 0x23, 0xe8}, {0}, de},
-            {"17.2.2 #UD before #GP", 3, 0, VEC_UD, 0, {0x0f, 0x23, 0xe8}, {0}, de},
+            {"#GP before #UD (AMD)", 3, 0, VEC_GP, 0, {0x0f, 0x23, 0xe8}, {0}, de},
             {"17.2.4 GD: read", 0, 0, VEC_DB, 0, {0x0f, 0x21, 0xc0}, {0}, gd},
             {"17.2.4 GD: write", 0, 0, VEC_DB, 0, {0x0f, 0x23, 0xf8}, {0}, gd},
             {"17.2.4 #GP before GD", 3, 0, VEC_GP, 0, {0x0f, 0x23, 0xf8}, {0}, gd},
