@@ -1,7 +1,7 @@
 /* BT BTS BTR BTC, BSF BSR, POPCNT LZCNT TZCNT, BSWAP, MOVBE. */
 #include "vmm/soft/soft_ops.h"
 
-/* --- bit tests -------------------------------------------------------------------------------- */
+/* --- bit tests ------------------------------------------------------------------------------- */
 
 /* With a bit number in a register, memory operands are bit strings: the number's upper part moves
  * the address, signed. */

@@ -37,8 +37,7 @@ static void jmp_rm(struct soft *s, const struct insn *i)
     s->core.next_eip = target(s, i, rm_target(s, i));
 }
 
-/* --- CALL and RET
- * --------------------------------------------------------------------------------- */
+/* --- CALL and RET ---------------------------------------------------------------------------- */
 
 static uint32_t sp_mask(const struct cpu *c)
 {
@@ -90,23 +89,30 @@ static void ret(struct soft *s, const struct insn *i)
     s->core.next_eip = eip;
 }
 
-/* --- LOOP and JCXZ: the count's width is the address size
- * ------------------------------------------ */
+/* --- LOOP and JCXZ: the count's width is the address size ------------------------------------ */
 
 static uint32_t count_mask(const struct insn *i)
 {
     return (i->flags & INSN_AD16) ? 0xffff : UINT32_MAX;
 }
 
+/* E0 LOOPNE, E1 LOOPE, E2 LOOP. A repeat prefix wins over the opcode (measured on AMD processors).
+ */
+static bool loop_condition(const struct insn *i, bool zf)
+{
+    if (i->opcode == 0xe2)
+        return true;
+    if (i->flags & (INSN_REP | INSN_REPNE))
+        return zf == ((i->flags & INSN_REP) != 0);
+    return zf == (i->opcode == 0xe1);
+}
+
 static void loop(struct soft *s, const struct insn *i)
 {
     struct cpu *c = CPU(s);
     const uint32_t m = count_mask(i), n = (c->gpr[R_ECX] - 1) & m;
-    const bool zf = (s->core.cc & CC_ZF) != 0;
-    /* E0 LOOPNE, E1 LOOPE, E2 LOOP */
-    const bool taken = n != 0 && (i->opcode == 0xe2 || zf == (i->opcode == 0xe1));
 
-    if (taken)
+    if (n != 0 && loop_condition(i, (s->core.cc & CC_ZF) != 0))
         s->core.next_eip = relative(s, i);
     c->gpr[R_ECX] = (c->gpr[R_ECX] & ~m) | n;
 }
@@ -117,8 +123,7 @@ static void jcxz(struct soft *s, const struct insn *i)
         s->core.next_eip = relative(s, i);
 }
 
-/* --- decoding
- * ---------------------------------------------------------------------------------------- */
+/* --- decoding -------------------------------------------------------------------------------- */
 
 static bool take_rel8(struct insn *i, soft_op op)
 {

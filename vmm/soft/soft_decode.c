@@ -12,7 +12,7 @@
 
 enum { MAX_LEN = 15 };
 
-/* --- features ------------------------------------------------------------------------------- */
+/* --- features -------------------------------------------------------------------------------- */
 
 static bool guest_and_host(struct soft *s, uint32_t leaf, unsigned reg, unsigned bit)
 {
@@ -249,6 +249,35 @@ static void fetch_second(struct soft *s, uint32_t eip, struct fetch *f)
     f->n = f->limit;
 }
 
+static bool is_prefix(uint8_t b)
+{
+    switch (b) {
+    case 0x26:
+    case 0x2e:
+    case 0x36:
+    case 0x3e:
+    case 0x64:
+    case 0x65:
+    case 0x66:
+    case 0x67:
+    case 0xf0:
+    case 0xf2:
+    case 0xf3: return true;
+    default: return false;
+    }
+}
+
+/* UD0 (0F FF), UD1 (0F B9): #UD needs none of the bytes that follow (measured on AMD processors).
+ */
+static bool is_early_ud(const struct fetch *f)
+{
+    unsigned k = 0;
+
+    while (k < f->n && is_prefix(f->buf[k]))
+        k++;
+    return f->n - k == 2 && f->buf[k] == 0x0f && (f->buf[k + 1] == 0xff || f->buf[k + 1] == 0xb9);
+}
+
 bool soft_decode(struct soft *s, uint32_t eip, struct insn *i, struct soft_fetch *at,
                  bool may_raise)
 {
@@ -264,6 +293,8 @@ bool soft_decode(struct soft *s, uint32_t eip, struct insn *i, struct soft_fetch
     if (st == ZYDIS_STATUS_NO_MORE_DATA) {
         if (!may_raise)
             return false; /* it crosses the page: a block of its own */
+        if (is_early_ud(&f))
+            soft_raise(s, VEC_UD);
         if (f.n < f.limit) {
             fetch_second(s, eip, &f);
             st = ZydisDecoderDecodeInstruction(&s->decoder[cs32], NULL, f.buf, f.n, &zi);

@@ -11,7 +11,9 @@
 #include "vmm/soft/soft_exec.h"
 #include "vmm/soft/soft_ops.h"
 
-#define FAST(name) static void name(struct soft *s, const struct insn *i, struct cpu *c)
+/* c is unused in some, where handlers do not hand it on (soft_exec.h). */
+#define FAST(name)                                                                                 \
+    static void name(struct soft *s, const struct insn *i, __attribute__((unused)) struct cpu *c)
 
 /* Hand over to the exact handler. */
 #define FAST_SLOW                                                                                  \

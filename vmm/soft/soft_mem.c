@@ -6,7 +6,7 @@
  */
 #include "vmm/soft/soft_mem.h"
 
-/* --- segments ------------------------------------------------------------------------------- */
+/* --- segments -------------------------------------------------------------------------------- */
 
 static _Noreturn void seg_fault(struct soft *s, unsigned seg)
 {
@@ -20,7 +20,7 @@ static bool in_limit(const struct seg *g, uint32_t off, unsigned len)
 
     if (soft_unlikely((g->attr & (SA_S | SA_CODE | SA_EC)) == (SA_S | SA_EC)))
         return off > g->limit && last <= ((g->attr & SA_DB) ? UINT32_MAX : 0xffff);
-    return last <= g->limit; /* also at the very end of 4 GiB: nothing wraps */
+    return last <= g->limit;
 }
 
 static bool may_access(const struct cpu *c, const struct seg *g, enum soft_access acc)
@@ -47,7 +47,7 @@ la_t soft_seg_check(struct soft *s, unsigned seg, uint32_t off, unsigned len, en
     return la;
 }
 
-/* --- one page ------------------------------------------------------------------------------- */
+/* --- one page -------------------------------------------------------------------------------- */
 
 /* DR0..DR3 that watch one of the n bytes at la (SDM vol. 3, 17.2.4 and 17.2.5). */
 static void check_breakpoints(struct soft *s, la_t la, unsigned n, enum soft_access acc)

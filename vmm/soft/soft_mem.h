@@ -32,6 +32,7 @@ SOFT_INLINE bool soft_seg_flat(const struct seg *g)
 SOFT_INLINE la_t soft_seg_la(struct soft *s, unsigned seg, uint32_t off, unsigned len,
                              enum soft_access acc)
 {
+    /* Even 4 GiB have an end: an operand does not wrap around it. */
     if (soft_likely(soft_seg_flat(&CPU(s)->seg[seg]) && !s->ac_armed && off <= 0u - len))
         return off;
     return soft_seg_check(s, seg, off, len, acc);

@@ -152,8 +152,7 @@ static void salc(struct soft *s, const struct insn *i)
     reg_set8(CPU(s), R_EAX, (s->core.cc & CC_CF) ? 0xff : 0);
 }
 
-/* --- BOUND, NOP, UD
- * ------------------------------------------------------------------------------- */
+/* --- BOUND, NOP, UD -------------------------------------------------------------------------- */
 
 #define BOUND(n)                                                                                   \
     static void bound##n(struct soft *s, const struct insn *i)                                     \
@@ -180,8 +179,7 @@ static void ud(struct soft *s, const struct insn *i)
     soft_raise(s, VEC_UD);
 }
 
-/* --- decoding
- * --------------------------------------------------------------------------------------- */
+/* --- decoding -------------------------------------------------------------------------------- */
 
 static bool decode_0f(struct insn *i)
 {

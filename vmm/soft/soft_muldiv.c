@@ -2,7 +2,7 @@
  */
 #include "vmm/soft/soft_ops.h"
 
-/* --- one operand: accumulator times, or divided by, r/m --------------------------------------- */
+/* --- one operand: accumulator times, or divided by, r/m -------------------------------------- */
 
 #define X_MUL8(name)                                                                               \
     SOFT_INLINE uint16_t x_##name##8(uint8_t a, uint8_t b, uint16_t * cc)                          \
