@@ -18,7 +18,7 @@
 #include "vmm/soft/soft_exec.h"
 #include "vmm/soft/soft_flags.h"
 
-/* --- life ------------------------------------------------------------------------------------ */
+/* --- life ---------------------------------------------------------------------------------- */
 
 int soft_create(struct cpu *cpu, const struct soft_env *env, uint32_t max_frames, struct soft **out)
 {
@@ -53,7 +53,7 @@ void soft_destroy(struct soft *s)
     free(s);
 }
 
-/* --- from inside an instruction -------------------------------------------------------------- */
+/* --- from inside an instruction ------------------------------------------------------------ */
 
 static _Noreturn void raise_event(struct soft *s, const struct soft_event *ev)
 {
@@ -97,7 +97,7 @@ void soft_leave(struct soft *s, enum soft_exit kind, const char *fmt, ...)
     longjmp(*s->core.jmp, JC_LEAVE);
 }
 
-/* --- where it lands -------------------------------------------------------------------------- */
+/* --- where it lands ------------------------------------------------------------------------ */
 
 /* The instruction that was left by longjmp did not complete (or did, with done = 1). */
 static void recount(struct soft *s, unsigned done)
@@ -272,7 +272,7 @@ static bool landed(struct soft *s, int code)
     }
 }
 
-/* --- delivery -------------------------------------------------------------------------------- */
+/* --- delivery ------------------------------------------------------------------------------ */
 
 static void deliver_todo(struct soft *s)
 {
@@ -312,7 +312,7 @@ static bool take_interrupt(struct soft *s)
     return true;
 }
 
-/* --- one instruction at a time --------------------------------------------------------------- */
+/* --- one instruction at a time ------------------------------------------------------------- */
 
 static void step_insn(struct soft *s, const struct insn *i)
 {
@@ -365,7 +365,7 @@ static void run_part(struct soft *s, const struct block *b)
     }
 }
 
-/* --- the loop -------------------------------------------------------------------------------- */
+/* --- the loop ------------------------------------------------------------------------------ */
 
 static bool must_step(const struct soft *s)
 {
@@ -489,7 +489,7 @@ enum soft_exit soft_deliver(struct soft *s, const struct soft_event *ev,
     return finish(s, SOFT_EXIT_BUDGET);
 }
 
-/* --- from outside ---------------------------------------------------------------------------- */
+/* --- from outside -------------------------------------------------------------------------- */
 
 void soft_set_intr(struct soft *s, bool pending)
 {

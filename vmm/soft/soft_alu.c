@@ -3,7 +3,7 @@
  */
 #include "vmm/soft/soft_ops.h"
 
-/* --- the eight of opcodes 00-3F and 80-83 ---------------------------------------------------- */
+/* --- the eight of opcodes 00-3F and 80-83 -------------------------------------------------- */
 
 #define ALU_FORMS(name, n)                                                                         \
     static void name##_rm_r##n(struct soft *s, const struct insn *i)                               \
@@ -74,7 +74,7 @@ static bool take_alu(struct insn *i, unsigned operation, unsigned form)
     return soft_take(i, soft_by_size(i, op[0], op[1], op[2]));
 }
 
-/* --- one operand ----------------------------------------------------------------------------- */
+/* --- one operand --------------------------------------------------------------------------- */
 
 #define ONE_OPERAND(name, n)                                                                       \
     static void name##_rm##n(struct soft *s, const struct insn *i)                                 \
@@ -97,7 +97,7 @@ ONE_ALL(neg)
 ONE_ALL(not )
 #define BY_SIZE(i, name) soft_by_size(i, name##8, name##16, name##32)
 
-/* --- exchanges ------------------------------------------------------------------------------- */
+/* --- exchanges ----------------------------------------------------------------------------- */
 
 #define X_TAKE(n)                                                                                  \
     SOFT_INLINE uint##n##_t x_take##n(uint##n##_t a, uint##n##_t b, uint16_t *cc)                  \
@@ -176,7 +176,7 @@ static void cmpxchg8b(struct soft *s, const struct insn *i)
     c->gpr[R_EDX] = (uint32_t)(old >> 32);
 }
 
-/* --- decoding -------------------------------------------------------------------------------- */
+/* --- decoding ------------------------------------------------------------------------------ */
 
 /* The accumulator forms are r/m forms with EAX as r/m. */
 static void acc_is_rm(struct insn *i)

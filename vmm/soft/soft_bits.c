@@ -1,7 +1,7 @@
 /* BT BTS BTR BTC, BSF BSR, POPCNT LZCNT TZCNT, BSWAP, MOVBE. */
 #include "vmm/soft/soft_ops.h"
 
-/* --- bit tests ------------------------------------------------------------------------------- */
+/* --- bit tests ----------------------------------------------------------------------------- */
 
 /* With a bit number in a register, memory operands are bit strings: the number's upper part moves
  * the address, signed. */
@@ -53,8 +53,7 @@ BIT_CHANGE(btr, 32)
 BIT_CHANGE(btc, 16)
 BIT_CHANGE(btc, 32)
 
-/* --- scans and counts --------------------------------------------------------------------------
- */
+/* --- scans and counts ---------------------------------------------------------------------- */
 
 #define SCAN(name, n)                                                                              \
     static void name##n(struct soft *s, const struct insn *i)                                      \
@@ -70,8 +69,7 @@ SCANS(popcnt)
 SCANS(lzcnt)
 SCANS(tzcnt)
 
-/* --- byte order --------------------------------------------------------------------------------
- */
+/* --- byte order ---------------------------------------------------------------------------- */
 
 static void bswap32(struct soft *s, const struct insn *i)
 {
@@ -97,8 +95,7 @@ static void bswap16(struct soft *s, const struct insn *i)
 MOVBE(16)
 MOVBE(32)
 
-/* --- decoding -----------------------------------------------------------------------------------
- */
+/* --- decoding ------------------------------------------------------------------------------ */
 
 #define BY_WIDTH(i, name) soft_by_width(i, name##16, name##32)
 

@@ -15,7 +15,7 @@
 
 #include "vmm/soft/soft_mem.h"
 
-/* --- modes ----------------------------------------------------------------------------------- */
+/* --- modes --------------------------------------------------------------------------------- */
 
 static struct mode mode_now(struct soft *s)
 {
@@ -86,7 +86,7 @@ void soft_mode_changed(struct soft *s)
     s->brk = 1;
 }
 
-/* --- code frames ----------------------------------------------------------------------------- */
+/* --- code frames --------------------------------------------------------------------------- */
 
 static void mark(struct code_frame *cf, uint32_t off, uint32_t len)
 {
@@ -141,7 +141,7 @@ static void code_frame_free(struct soft *s, struct code_frame *cf)
         s->core.env->code_frame(s->core.env->ctx, f, false);
 }
 
-/* --- blocks ---------------------------------------------------------------------------------- */
+/* --- blocks -------------------------------------------------------------------------------- */
 
 static struct block **hash_slot(struct soft *s, frame_t f, uint32_t eip, uint8_t mode)
 {
@@ -263,8 +263,7 @@ void soft_blocks_flush(struct soft *s)
         code_frame_free(s, s->code_list);
 }
 
-/* --- finding and making ------------------------------------------------------------------------
- */
+/* --- finding and making -------------------------------------------------------------------- */
 
 static void insert(struct soft *s, struct block *b, const struct soft_fetch *at)
 {

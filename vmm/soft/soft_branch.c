@@ -37,7 +37,7 @@ static void jmp_rm(struct soft *s, const struct insn *i)
     s->core.next_eip = target(s, i, rm_target(s, i));
 }
 
-/* --- CALL and RET ---------------------------------------------------------------------------- */
+/* --- CALL and RET -------------------------------------------------------------------------- */
 
 static uint32_t sp_mask(const struct cpu *c)
 {
@@ -89,7 +89,7 @@ static void ret(struct soft *s, const struct insn *i)
     s->core.next_eip = eip;
 }
 
-/* --- LOOP and JCXZ: the count's width is the address size ------------------------------------ */
+/* --- LOOP and JCXZ: the count's width is the address size ---------------------------------- */
 
 static uint32_t count_mask(const struct insn *i)
 {
@@ -123,7 +123,7 @@ static void jcxz(struct soft *s, const struct insn *i)
         s->core.next_eip = relative(s, i);
 }
 
-/* --- decoding -------------------------------------------------------------------------------- */
+/* --- decoding ------------------------------------------------------------------------------ */
 
 static bool take_rel8(struct insn *i, soft_op op)
 {

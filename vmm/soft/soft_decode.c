@@ -12,7 +12,7 @@
 
 enum { MAX_LEN = 15 };
 
-/* --- features -------------------------------------------------------------------------------- */
+/* --- features ------------------------------------------------------------------------------ */
 
 static bool guest_and_host(struct soft *s, uint32_t leaf, unsigned reg, unsigned bit)
 {
@@ -49,7 +49,7 @@ int soft_decode_init(struct soft *s)
     return 0;
 }
 
-/* --- fields ---------------------------------------------------------------------------------- */
+/* --- fields -------------------------------------------------------------------------------- */
 
 /* ModRM.rm of 16-bit addressing (SDM vol. 2, table 2-1). */
 static void decode_ea16(const ZydisDecodedInstruction *zi, struct insn *i)
@@ -142,7 +142,7 @@ static void decode_fields(const ZydisDecodedInstruction *zi, struct insn *i, boo
         i->disp = i->imm; /* far pointer: the offset */
 }
 
-/* --- LOCK ------------------------------------------------------------------------------------ */
+/* --- LOCK ---------------------------------------------------------------------------------- */
 
 /* SDM vol. 2, LOCK: these, with a destination in memory. */
 static bool may_lock(const struct insn *i)
@@ -182,7 +182,7 @@ static bool may_lock(const struct insn *i)
     }
 }
 
-/* --- who executes it ------------------------------------------------------------------------- */
+/* --- who executes it ----------------------------------------------------------------------- */
 
 static bool find_handler(const struct soft *s, const ZydisDecodedInstruction *zi, struct insn *i)
 {
@@ -196,7 +196,7 @@ static bool find_handler(const struct soft *s, const ZydisDecodedInstruction *zi
            soft_sys_decode(zi, i) || soft_fpu_decode(zi, i);
 }
 
-/* --- fetch ----------------------------------------------------------------------------------- */
+/* --- fetch --------------------------------------------------------------------------------- */
 
 struct fetch {
     uint8_t buf[MAX_LEN];

@@ -1,7 +1,7 @@
 /* Specialised: ADD..CMP, TEST, INC, DEC, NEG, NOT, shifts by a constant, IMUL; 8 and 32 bits. */
 #include "vmm/soft/soft_fast.h"
 
-/* --- two operands ---------------------------------------------------------------------------- */
+/* --- two operands -------------------------------------------------------------------------- */
 
 #define RR(name, n)                                                                                \
     FAST(name##_rr##n)                                                                             \
@@ -115,7 +115,7 @@ static soft_run_fn pick(struct insn *i, uint32_t mode, unsigned op, enum form me
     return table[wide][op][0][reg];
 }
 
-/* --- one operand ----------------------------------------------------------------------------- */
+/* --- one operand --------------------------------------------------------------------------- */
 
 #define ONE(name)                                                                                  \
     FAST(name##_r32)                                                                               \

@@ -1,7 +1,7 @@
 /* Specialised: MOV, MOVZX, MOVSX, LEA, CMOVcc, SETcc, PUSH, POP, LEAVE, CDQ, NOP. */
 #include "vmm/soft/soft_fast.h"
 
-/* --- MOV ------------------------------------------------------------------------------------- */
+/* --- MOV ----------------------------------------------------------------------------------- */
 
 #define MOV_R(n)                                                                                   \
     FAST(mov_rr##n)                                                                                \
@@ -57,7 +57,7 @@ static soft_run_fn pick_mov(struct insn *i, uint32_t mode, bool wide, enum form 
     return moves[size][0][reg];
 }
 
-/* --- extensions, LEA ------------------------------------------------------------------------- */
+/* --- extensions, LEA ----------------------------------------------------------------------- */
 
 #define EXTEND(name, n, T)                                                                         \
     FAST(name##_r##n)                                                                              \
@@ -101,7 +101,7 @@ static soft_run_fn pick_extend(const struct insn *i, uint32_t mode)
     return fast_mem(i, mode) ? mem[k] : NULL;
 }
 
-/* --- by condition ---------------------------------------------------------------------------- */
+/* --- by condition -------------------------------------------------------------------------- */
 
 #define CONDITION(n)                                                                               \
     FAST(cmov_r##n)                                                                                \
@@ -122,7 +122,7 @@ SIXTEEN(CONDITION)
 static const soft_run_fn cmovs[16] = {SIXTEEN(CMOV_NAME)};
 static const soft_run_fn sets[16] = {SIXTEEN(SET_NAME)};
 
-/* --- stack ----------------------------------------------------------------------------------- */
+/* --- stack --------------------------------------------------------------------------------- */
 
 FAST(push_r)
 {
@@ -184,7 +184,7 @@ static soft_run_fn pick_stack(const struct insn *i, uint32_t mode)
     }
 }
 
-/* --- the rest -------------------------------------------------------------------------------- */
+/* --- the rest ------------------------------------------------------------------------------ */
 
 FAST(cdq)
 {

@@ -101,7 +101,7 @@ static inline struct soft_core *soft_core(struct soft *s)
 }
 #define CPU(s) (soft_core(s)->cpu)
 
-/* --- exceptions (soft.c) --------------------------------------------------------------------- */
+/* --- exceptions (soft.c) ------------------------------------------------------------------- */
 
 /* Raise a fault at the current instruction; does not return. */
 _Noreturn void soft_raise(struct soft *s, uint8_t vector); /* no error code */
@@ -114,7 +114,7 @@ _Noreturn void soft_raise_softint(struct soft *s, uint8_t vector);
 _Noreturn void soft_leave(struct soft *s, enum soft_exit kind, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* --- memory (soft_mem.c; inline fast paths in soft_mem.h) ------------------------------------ */
+/* --- memory (soft_mem.c; inline fast paths in soft_mem.h) ---------------------------------- */
 
 /* Through a segment register: checks type, limit, NULL (#GP(0), #SS(0) for SS), then linear. */
 uint32_t soft_read8(struct soft *s, unsigned seg, uint32_t off);
@@ -152,12 +152,12 @@ static inline uint32_t soft_ea(const struct soft *s, const struct insn *i)
     return (i->flags & INSN_AD16) ? (a & 0xffff) : a;
 }
 
-/* --- flags (soft_flags.c) -------------------------------------------------------------------- */
+/* --- flags (soft_flags.c) ------------------------------------------------------------------ */
 uint32_t soft_flags(struct soft *s); /* EFLAGS, exact */
 void soft_set_flags(struct soft *s, uint32_t mask,
                     uint32_t bits); /* EFLAGS = (old & ~mask) | bits */
 
-/* --- system part: segments, transfers, events, tasks ----------------------------------------- */
+/* --- system part: segments, transfers, events, tasks --------------------------------------- */
 
 /* soft_seg.c: load a segment register as MOV/POP/LDS do in the current mode, with all checks. */
 void soft_load_seg(struct soft *s, unsigned seg, uint16_t sel);
@@ -200,7 +200,7 @@ void soft_check_io(struct soft *s, uint16_t port, unsigned size);
 /* After CPL, CR0, segments or such changed under the run loop's feet: forget derived state. */
 void soft_mode_changed(struct soft *s);
 
-/* --- who handles an instruction -------------------------------------------------------------- */
+/* --- who handles an instruction ------------------------------------------------------------ */
 
 /* soft_sys.c (system and segment instructions) and soft_fpu.c (x87, MMX, SSE) each are asked at
  * decode time: set i->op and INSN_ENDS and return true if the instruction is theirs. */

@@ -6,7 +6,7 @@
  */
 #include "vmm/soft/soft_mem.h"
 
-/* --- segments -------------------------------------------------------------------------------- */
+/* --- segments ------------------------------------------------------------------------------ */
 
 static _Noreturn void seg_fault(struct soft *s, unsigned seg)
 {
@@ -47,7 +47,7 @@ la_t soft_seg_check(struct soft *s, unsigned seg, uint32_t off, unsigned len, en
     return la;
 }
 
-/* --- one page -------------------------------------------------------------------------------- */
+/* --- one page ------------------------------------------------------------------------------ */
 
 /* DR0..DR3 that watch one of the n bytes at la (SDM vol. 3, 17.2.4 and 17.2.5). */
 static void check_breakpoints(struct soft *s, la_t la, unsigned n, enum soft_access acc)
@@ -114,7 +114,7 @@ static void page_write(struct soft *s, const struct tlb_page *p, la_t la, const 
     }
 }
 
-/* --- by linear address ----------------------------------------------------------------------- */
+/* --- by linear address --------------------------------------------------------------------- */
 
 /* Both pages of a crossing access. The mapper may have taken the first back while it translated the
  * second: then once more. */

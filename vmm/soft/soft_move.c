@@ -4,8 +4,7 @@
  */
 #include "vmm/soft/soft_ops.h"
 
-/* --- MOV ---------------------------------------------------------------------------------------
- */
+/* --- MOV ----------------------------------------------------------------------------------- */
 
 #define MOV(n)                                                                                     \
     static void mov_rm_r##n(struct soft *s, const struct insn *i)                                  \
@@ -101,8 +100,7 @@ static void cdq(struct soft *s, const struct insn *i)
     CPU(s)->gpr[R_EDX] = (CPU(s)->gpr[R_EAX] & 0x80000000) ? UINT32_MAX : 0;
 }
 
-/* --- flags ---------------------------------------------------------------------------------------
- */
+/* --- flags --------------------------------------------------------------------------------- */
 
 static void lahf(struct soft *s, const struct insn *i)
 {
@@ -152,7 +150,7 @@ static void salc(struct soft *s, const struct insn *i)
     reg_set8(CPU(s), R_EAX, (s->core.cc & CC_CF) ? 0xff : 0);
 }
 
-/* --- BOUND, NOP, UD -------------------------------------------------------------------------- */
+/* --- BOUND, NOP, UD ------------------------------------------------------------------------ */
 
 #define BOUND(n)                                                                                   \
     static void bound##n(struct soft *s, const struct insn *i)                                     \
@@ -179,7 +177,7 @@ static void ud(struct soft *s, const struct insn *i)
     soft_raise(s, VEC_UD);
 }
 
-/* --- decoding -------------------------------------------------------------------------------- */
+/* --- decoding ------------------------------------------------------------------------------ */
 
 static bool decode_0f(struct insn *i)
 {

@@ -2,7 +2,7 @@
  */
 #include "vmm/soft/soft_ops.h"
 
-/* --- one operand: accumulator times, or divided by, r/m -------------------------------------- */
+/* --- one operand: accumulator times, or divided by, r/m ------------------------------------ */
 
 #define X_MUL8(name)                                                                               \
     SOFT_INLINE uint16_t x_##name##8(uint8_t a, uint8_t b, uint16_t * cc)                          \
@@ -80,8 +80,7 @@ MUL(mul, x_mul, 32)
 MUL(imul, x_imul_wide_, 16)
 MUL(imul, x_imul_wide_, 32)
 
-/* --- division: #DE where the quotient does not fit, found before the host would trap -----------
- */
+/* --- division: #DE where the quotient does not fit, found before the host would trap ------- */
 
 #define X_DIV(name, n, sfx, acc)                                                                   \
     SOFT_INLINE void x_##name##n(uint##n##_t *lo, uint##n##_t *hi, uint##n##_t b, uint16_t *cc)    \
@@ -171,8 +170,7 @@ static void idiv8(struct soft *s, const struct insn *i)
 DIV(16, int32_t)
 DIV(32, int64_t)
 
-/* --- IMUL with two and three operands ----------------------------------------------------------
- */
+/* --- IMUL with two and three operands ------------------------------------------------------ */
 
 #define IMUL_R(n)                                                                                  \
     static void imul_r_rm##n(struct soft *s, const struct insn *i)                                 \

@@ -36,7 +36,7 @@ static bool take_shift(struct insn *i, bool by_cl)
     return soft_take(i, soft_by_size(i, op[0], op[1], op[2]));
 }
 
-/* --- double shifts --------------------------------------------------------------------------- */
+/* --- double shifts ------------------------------------------------------------------------- */
 
 #define DOUBLE(name, n)                                                                            \
     static void name##n(struct soft *s, const struct insn *i)                                      \

@@ -11,7 +11,7 @@
 #define soft_unlikely(x) __builtin_expect(!!(x), 0)
 #define SOFT_INLINE      static inline __attribute__((always_inline))
 
-/* --- TLB (soft_tlb.c) ------------------------------------------------------------------------ */
+/* --- TLB (soft_tlb.c) ---------------------------------------------------------------------- */
 
 enum { TLB_BITS = 10, TLB_N = 1 << TLB_BITS };
 #define TLB_NO_TAG UINT32_MAX /* no page address: its low bits are set */
@@ -35,7 +35,7 @@ struct tlb {
     struct tlb_page page[TLB_N];
 };
 
-/* --- block cache (soft_block.c) -------------------------------------------------------------- */
+/* --- block cache (soft_block.c) ------------------------------------------------------------ */
 
 enum {
     BLOCK_INSNS = 32, /* most instructions in a block */
@@ -110,7 +110,7 @@ struct jump {
     struct block *to;
 };
 
-/* --- all of it ------------------------------------------------------------------------------- */
+/* --- all of it ----------------------------------------------------------------------------- */
 
 enum jump_code { JC_RAISE = 1, JC_MISS, JC_LEAVE };
 

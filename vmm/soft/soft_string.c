@@ -66,7 +66,7 @@ static bool stopped(struct soft *s)
     return atomic_load_explicit(&s->core.attention, memory_order_relaxed) != 0 || s->brk;
 }
 
-/* --- bulk ------------------------------------------------------------------------------------ */
+/* --- bulk ---------------------------------------------------------------------------------- */
 
 /* How many elements at seg:off lie in one page, within the segment and before the offset wraps, so
  * that no check is due for any of them. At most n. *p: the first one's host address. 0: do it the
@@ -122,7 +122,7 @@ static void fill(uint8_t *dst, uint32_t v, uint32_t n, unsigned size)
         memcpy(dst + (size_t)k * size, &v, size);
 }
 
-/* --- elements -------------------------------------------------------------------------------- */
+/* --- elements ------------------------------------------------------------------------------ */
 
 static uint32_t get(struct soft *s, unsigned seg, uint32_t off, unsigned size)
 {
