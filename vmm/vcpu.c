@@ -85,6 +85,8 @@ static void handle_trap(struct vm *vm, struct engine *from, struct trap *t)
 {
     switch (t->kind) {
     case TRAP_PF:
+        if (vm->trace)
+            trace_insn_undone(vm->trace);
         if (fault_handle(vm, t->la, t->error) == FAULT_EMULATE && from != vm->soft)
             emulate(vm);
         break;
@@ -92,6 +94,8 @@ static void handle_trap(struct vm *vm, struct engine *from, struct trap *t)
     case TRAP_EXCEPTION: deliver(vm, t); break;
     case TRAP_HLT: handle_halt(vm); break;
     case TRAP_SHUTDOWN:
+        if (vm->trace)
+            trace_insn_undone(vm->trace);
         vm_finish(vm, VM_END_WILD, "the guest's processor shut down: %s", t->why);
         vm->end_dump = true;
         break;
@@ -136,5 +140,7 @@ void vm_run(struct vm *vm)
         before = stats_now();
         hist_add(&vm->stats.trap[t.kind], before - after);
     }
+    if (vm->trace)
+        trace_insn_end(vm->trace, &vm->cpu);
     chardev_flush(vm->console);
 }

@@ -166,6 +166,11 @@ static int add_kvm(struct vm *vm, const struct engine_env *env, const struct kvm
     return 0;
 }
 
+static bool tracing(const struct vm *vm)
+{
+    return vm->opts.trace.lines || vm->opts.trace.n_breaks;
+}
+
 /* Decide between kvm and soft, and say why. */
 static int choose_kvm(struct vm *vm, const struct engine_env *env, struct errmsg *err)
 {
@@ -174,6 +179,14 @@ static int choose_kvm(struct vm *vm, const struct engine_env *env, struct errmsg
     struct errmsg why = {{0}};
     const bool ask = vm->opts.engine == VM_ENGINE_AUTO || vm->opts.ring0 == VM_RING0_AUTO;
 
+    if (vm->opts.engine != VM_ENGINE_SOFT && tracing(vm)) {
+        if (vm->opts.engine == VM_ENGINE_KVM)
+            return err_set(err, -EINVAL,
+                           "--trace-insn and --break need the soft CPU: not with --engine kvm");
+        snprintf(vm->engine_why, sizeof vm->engine_why,
+                 "soft: --trace-insn and --break need the soft CPU");
+        return 0;
+    }
     if (vm->opts.engine == VM_ENGINE_SOFT) {
         snprintf(vm->engine_why, sizeof vm->engine_why, "soft, as asked");
         return 0;
@@ -201,6 +214,39 @@ static int choose_kvm(struct vm *vm, const struct engine_env *env, struct errmsg
     return rc;
 }
 
+/* Code bytes as the CPU would fetch them, as far as the shadow tables reach. */
+static size_t read_code(void *ctx, la_t la, uint8_t *buf, size_t len)
+{
+    const struct vm *vm = ctx;
+    for (size_t i = 0; i < len; i++) {
+        const la_t at = la + (la_t)i;
+        const spte_t e = shadow_lookup(vm->shadow, at);
+        if (!spte_present(e))
+            return i;
+        buf[i] = pool_ptr(vm->pool, spte_frame(e))[at & PAGE_MASK];
+    }
+    return len;
+}
+
+static void on_trace_failed(void *ctx, int err)
+{
+    struct vm *vm = ctx;
+    vm_finish(vm, VM_END_HOST, "--trace-insn: writing failed: %s", strerror(err));
+    vm->soft->ops->kick(vm->soft);
+}
+
+static int add_trace(struct vm *vm, struct errmsg *err)
+{
+    struct trace_insn_opts o = vm->opts.trace;
+    o.read = read_code;
+    o.failed = on_trace_failed;
+    o.ctx = vm;
+    if (trace_insn_create(&o, &vm->trace) < 0)
+        return err_set(err, -ENOMEM, "out of memory");
+    soft_set_trace(soft_engine_cpu(vm->soft), trace_insn_hook, vm->trace);
+    return 0;
+}
+
 static int add_engines(struct vm *vm, struct errmsg *err)
 {
     const struct engine_env env = {
@@ -222,7 +268,7 @@ static int add_engines(struct vm *vm, struct errmsg *err)
     rc = soft_engine_create(&env, &senv, &vm->soft);
     if (rc < 0)
         return err_set(err, rc, "soft CPU: %s", strerror(-rc));
-    return 0;
+    return tracing(vm) ? add_trace(vm, err) : 0;
 }
 
 const char *vm_engine_name(const struct vm *vm)
@@ -321,6 +367,7 @@ void vm_destroy(struct vm *vm)
         vm->kvm->ops->destroy(vm->kvm);
     if (vm->soft)
         vm->soft->ops->destroy(vm->soft);
+    trace_insn_destroy(vm->trace);
     if (vm->code_frame)
         munmap(vm->code_frame, pool_bytes(vm->pool) >> PAGE_SHIFT);
     shadow_destroy(vm->shadow);

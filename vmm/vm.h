@@ -17,6 +17,7 @@
 #include "vmm/load/image.h"
 #include "vmm/shadow/shadow.h"
 #include "vmm/stats.h"
+#include "vmm/trace_insn.h"
 
 enum vm_engine { VM_ENGINE_AUTO, VM_ENGINE_KVM, VM_ENGINE_SOFT };
 enum vm_ring0 { VM_RING0_AUTO, VM_RING0_NATIVE, VM_RING0_SOFT };
@@ -37,7 +38,9 @@ struct vm_opts {
     bool audit;           /* check every invariant after every trap */
     bool console;         /* COM1 on stdin and stdout */
     unsigned timeout_s;   /* 0: none */
-    FILE *trace_insn;     /* NULL: no tracing. The caller's. Soft only */
+    /* Tracing and breakpoints, soft CPU only. The caller gives lines, dumps and breaks; lines NULL
+     * and no breaks: none. */
+    struct trace_insn_opts trace;
 };
 
 /* Why a machine has ended. */
@@ -68,6 +71,7 @@ struct vm {
     struct chardev *console;
     int32_t hc_status; /* of the last hypercall */
     bool *code_frame;  /* by frame: the soft CPU holds code of it decoded; only beside kvm */
+    struct trace_insn *trace; /* NULL: off */
     struct stats stats;
     enum vm_end end;
     int exit_status;        /* of VM_END_EXIT */

@@ -32,30 +32,21 @@ enum {
     O_KVM,
     O_QUIET,
     O_TRACE,
+    O_BREAK,
 };
 
 static const struct opt table[] = {
-    {"m", O_MEM, OPT_VALUE},
-    {"memory", O_MEM, OPT_VALUE},
-    {"pool", O_POOL, OPT_VALUE},
-    {"engine", O_ENGINE, OPT_VALUE},
-    {"ring0", O_RING0, OPT_VALUE},
-    {"append", O_APPEND, OPT_VALUE},
-    {"initrd", O_INITRD, OPT_MANY},
-    {"stats", O_STATS, OPT_MAYBE},
-    {"pt", O_PT, OPT_MAYBE_RANGE},
-    {"json", O_JSON, OPT_NONE},
-    {"audit", O_AUDIT, OPT_NONE},
-    {"timeout", O_TIMEOUT, OPT_VALUE},
-    {"flat", O_FLAT, OPT_MAYBE},
-    {"o", O_OUTPUT, OPT_VALUE},
-    {"output", O_OUTPUT, OPT_VALUE},
-    {"shadow-pages", O_SHADOW, OPT_VALUE},
-    {"kvm-device", O_KVM, OPT_VALUE},
-    {"q", O_QUIET, OPT_NONE},
-    {"quiet", O_QUIET, OPT_NONE},
-    {"trace-insn", O_TRACE, OPT_VALUE},
-    {NULL, 0, OPT_NONE},
+    {"m", O_MEM, OPT_VALUE},          {"memory", O_MEM, OPT_VALUE},
+    {"pool", O_POOL, OPT_VALUE},      {"engine", O_ENGINE, OPT_VALUE},
+    {"ring0", O_RING0, OPT_VALUE},    {"append", O_APPEND, OPT_VALUE},
+    {"initrd", O_INITRD, OPT_MANY},   {"stats", O_STATS, OPT_MAYBE},
+    {"pt", O_PT, OPT_MAYBE_RANGE},    {"json", O_JSON, OPT_NONE},
+    {"audit", O_AUDIT, OPT_NONE},     {"timeout", O_TIMEOUT, OPT_VALUE},
+    {"flat", O_FLAT, OPT_MAYBE},      {"o", O_OUTPUT, OPT_VALUE},
+    {"output", O_OUTPUT, OPT_VALUE},  {"shadow-pages", O_SHADOW, OPT_VALUE},
+    {"kvm-device", O_KVM, OPT_VALUE}, {"q", O_QUIET, OPT_NONE},
+    {"quiet", O_QUIET, OPT_NONE},     {"trace-insn", O_TRACE, OPT_VALUE},
+    {"break", O_BREAK, OPT_VALUE},    {NULL, 0, OPT_NONE},
 };
 
 struct run_args {
@@ -73,6 +64,26 @@ struct run_args {
 static int bad(const struct opts *o, const struct errmsg *e)
 {
     return cmd_usage("run", "--%s: %s", o->name, e->text);
+}
+
+/* ADDR[,N] */
+static int take_break(struct run_args *a, const char *text)
+{
+    struct trace_insn_opts *t = &a->vm.trace;
+    const char *comma = strchr(text, ',');
+    const size_t len = comma ? (size_t)(comma - text) : strlen(text);
+    uint64_t eip = 0, follow = 0;
+    struct errmsg e;
+    char addr[32];
+
+    if (t->n_breaks == TRACE_BREAKS)
+        return cmd_usage("run", "--break: more than %d", TRACE_BREAKS);
+    snprintf(addr, sizeof addr, "%.*s", (int)(len < sizeof addr ? len : sizeof addr - 1), text);
+    if (opt_u64(addr, 0, UINT32_MAX, &eip, &e) < 0 ||
+        (comma && opt_u64(comma + 1, 0, UINT32_MAX, &follow, &e) < 0))
+        return cmd_usage("run", "--break %s: %s", text, e.text);
+    t->breaks[t->n_breaks++] = (struct trace_break){(uint32_t)eip, follow};
+    return 0;
 }
 
 static int take_option(struct run_args *a, struct opts *o, int id)
@@ -136,6 +147,7 @@ static int take_option(struct run_args *a, struct opts *o, int id)
     case O_KVM: a->vm.kvm_path = o->value; break;
     case O_QUIET: a->quiet = true; break;
     case O_TRACE: a->trace = o->value; break;
+    case O_BREAK: return take_break(a, o->value);
     default: return cmd_usage("run", "option %s", o->name);
     }
     return rc < 0 ? bad(o, &e) : 0;
@@ -297,6 +309,17 @@ static int run_vm(const struct run_args *a, struct vm *vm, FILE *out)
     return vm_exit_code(vm);
 }
 
+/* A file that did not take all that was written is a failure, whatever the guest came to. */
+static int close_file(FILE *f, const char *option, const char *path, int rc)
+{
+    const bool failed = ferror(f) != 0;
+    errno = 0;
+    if ((fclose(f) == 0 && !failed) || rc == UMBRA_EXIT_HOST)
+        return rc;
+    return cmd_fail("run", UMBRA_EXIT_HOST, "%s %s: %s", option, path,
+                    errno ? strerror(errno) : "not everything could be written");
+}
+
 static int cmd_run_main(int argc, char **argv)
 {
     struct run_args a = {
@@ -311,8 +334,9 @@ static int cmd_run_main(int argc, char **argv)
         return rc;
     if (a.output && !(out = fopen(a.output, "we")))
         return cmd_fail("run", UMBRA_EXIT_HOST, "--output %s: %s", a.output, strerror(errno));
-    if (a.trace && !(a.vm.trace_insn = fopen(a.trace, "we")))
+    if (a.trace && !(a.vm.trace.lines = fopen(a.trace, "we")))
         rc = cmd_fail("run", UMBRA_EXIT_HOST, "--trace-insn %s: %s", a.trace, strerror(errno));
+    a.vm.trace.dumps = a.vm.trace.lines ? a.vm.trace.lines : stderr;
     if (!rc) {
         rc = vm_create(&a.vm, &vm, &err);
         if (rc < 0) {
@@ -322,10 +346,10 @@ static int cmd_run_main(int argc, char **argv)
             vm_destroy(vm);
         }
     }
-    if (a.vm.trace_insn && fclose(a.vm.trace_insn) != 0)
-        rc = cmd_fail("run", UMBRA_EXIT_HOST, "--trace-insn %s: %s", a.trace, strerror(errno));
-    if (out != stderr && fclose(out) != 0)
-        rc = cmd_fail("run", UMBRA_EXIT_HOST, "--output %s: %s", a.output, strerror(errno));
+    if (a.vm.trace.lines)
+        rc = close_file(a.vm.trace.lines, "--trace-insn", a.trace, rc);
+    if (out != stderr)
+        rc = close_file(out, "--output", a.output, rc);
     return rc;
 }
 
@@ -357,7 +381,12 @@ const struct cmd cmd_run = {
         "  --stats[=json]         at the end: traps by kind, faults by path, with mean and p99\n"
         "  --json                 tables as JSON\n"
         "  --audit                check every invariant after every trap (slow)\n"
-        "  --trace-insn FILE      write each instruction's address and registers (soft engine)\n"
+        "  --trace-insn FILE      write each instruction, and the registers that it changes (soft "
+        "engine)\n"
+        "  --break ADDR[,N]       when EIP is ADDR, dump the registers, before N more instructions "
+        "too\n"
+        "                         (soft engine; up to 16 times; to --trace-insn's file, else "
+        "stderr)\n"
         "  -o, --output FILE      tables go to FILE, not to standard error\n"
         "  -q, --quiet            say nothing when all is well\n"
         "\n"
