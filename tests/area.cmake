@@ -1,5 +1,6 @@
 # The swap back end: page I/O, area, slot map, compressed pool, swap store.
-foreach(t test_aio test_area test_area_slots test_area_store test_area_fuzz test_area_fail test_zpool)
+foreach(t test_aio test_area test_area_slots test_area_store test_area_writeback test_area_fuzz
+    test_area_fail test_zpool)
   umbra_unit_test(${t})
 endforeach()
 umbra_thread_test(thread_area)

@@ -134,6 +134,31 @@ static inline unsigned kit_engines(enum aio_engine out[2])
     return n;
 }
 
+static inline struct store_stats stats_of(struct store *st)
+{
+    struct store_stats n;
+    store_get_stats(st, &n);
+    return n;
+}
+
+/* The page is there, and there. */
+static inline void expect(struct store *st, slot_t s, const void *page, enum store_where where)
+{
+    static KIT_PAGE uint8_t out[PAGE_SIZE];
+    enum store_where from = STORE_FREE;
+    cr_assert_eq(store_where(st, s), where);
+    memset(out, 0xee, sizeof out);
+    cr_assert_eq(store_read(st, s, out, &from), 0);
+    cr_assert_eq(from, where);
+    cr_assert_arr_eq(page, out, PAGE_SIZE);
+}
+
+/* A hook: every write ends with the error at ctx. */
+static inline int fail_write(void *ctx, enum aio_point at, const struct aio_req *req)
+{
+    return at == AIO_AT_COMPLETE && req->op == AIO_WRITE ? *(int *)ctx : 0;
+}
+
 #define FOR_EACH_ENGINE(e)                                                                         \
     enum aio_engine kit_es[2];                                                                     \
     unsigned kit_n = kit_engines(kit_es);                                                          \
