@@ -30,6 +30,7 @@
 /* Values for the exit port. HLT with interrupts off is the clean end: exit status 0. */
 #define UMBRA_EXITV_PANIC 0x02 /* the guest gave up: exit status 5 */
 #define UMBRA_EXITV_FAIL  0x10 /* a test guest saw a failure: exit status 33 */
+#define UMBRA_EXITV_CLEAN 0x31 /* the clean end where HLT ends nothing (exit=qemu): status 99 */
 
 /* --- hypercalls --- */
 #define UMBRA_HC_MAGIC 0x41524d55u /* "UMRA" */

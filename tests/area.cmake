@@ -22,8 +22,3 @@ foreach(t test_aio test_area_store)
   add_test(NAME ${t}_without_uring COMMAND ${t}_without_uring)
   set_tests_properties(${t}_without_uring PROPERTIES TIMEOUT 60 LABELS fast SKIP_RETURN_CODE 77)
 endforeach()
-
-# That the bench runs; its numbers mean nothing at this size.
-add_test(NAME bench_swapstore_runs COMMAND bench_swapstore --pages 256)
-set_tests_properties(bench_swapstore_runs PROPERTIES TIMEOUT 120 LABELS long
-  PASS_REGULAR_EXPRESSION "pages in in order")

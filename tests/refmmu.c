@@ -1,7 +1,4 @@
 /* See refmmu.h. "4.x" is a section of the Intel SDM, vol. 3. */
-#include <assert.h>
-#include <string.h>
-
 #include "tests/refmmu.h"
 
 /* Bits of control registers, entries and error codes, by the manual's figures 2-7, 4-4, 4-7, 4-12.
@@ -183,8 +180,7 @@ static void walk(const struct refmmu *m, uint32_t la, enum refmmu_kind kind, boo
 void refmmu_access(const struct refmmu *m, uint32_t la, enum refmmu_kind kind, bool user,
                    struct refmmu_walk *out)
 {
-    assert(m->maxphyaddr >= 32 && m->maxphyaddr <= 52);
-    memset(out, 0, sizeof *out);
+    *out = (struct refmmu_walk){0};
     if (m->cr0 & CR0_PG_BIT) {
         walk(m, la, kind, user, out);
         return;
@@ -205,6 +201,7 @@ bool refmmu_load_pdptes(struct refmmu *m)
         if ((e[i] & E_P) && (e[i] & reserved))
             return false;
     }
-    memcpy(m->pdpte, e, sizeof e);
+    for (unsigned i = 0; i < 4; i++)
+        m->pdpte[i] = e[i];
     return true;
 }

@@ -3,6 +3,7 @@
  * nothing else, as the oracle for tests of the shadow tables. It has no cache and no shadow: each
  * access walks the tables in memory, is checked, sets accessed and dirty bits, and gives an address
  * or a fault with its error code. It shares no code with the monitor, on purpose.
+ * It needs no C library: guests are tested with it as well.
  *
  * Knows: paging off, two levels with 4 MiB pages (Intel SDM vol. 3, 4.3), PAE (4.4) with NX.
  * Does not know: SMEP, SMAP, protection keys, memory types.
@@ -35,7 +36,7 @@ struct refmmu {
     uint32_t cr0, cr3, cr4;
     bool nxe;            /* EFER.NXE */
     bool pse36;          /* CPUID offers PSE-36 */
-    unsigned maxphyaddr; /* 32 to 52 */
+    unsigned maxphyaddr; /* 32 to 52, nothing else */
     uint64_t pdpte[4];   /* PAE: as refmmu_load_pdptes() read them */
 };
 

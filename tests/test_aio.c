@@ -251,7 +251,7 @@ Test(aio, b17_the_nth_call_fails_alone)
 {
     FOR_EACH_ENGINE(e)
     for (int async = 0; async < 2; async++)
-        for (enum aio_point at = AIO_AT_SUBMIT; at <= AIO_AT_COMPLETE; at++)
+        for (int at = AIO_AT_SUBMIT; at <= AIO_AT_COMPLETE; at++)
             for (unsigned n = 1; n <= 9; n++) {
                 struct file f = file_open(e, 8);
                 struct script s = {.at = at, .what = -ENXIO, .n = n, .times = 1};

@@ -3,6 +3,11 @@
 
 #define MB_LOADER_MAGIC 0x2badb002u
 
+/* exit=qemu on the command line: HLT does not end the machine there, so the clean end goes to the
+ * exit port too, with a value that no failure has. Looked up early: later the text may not be
+ * mapped. */
+static bool on_qemu;
+
 _Noreturn void rt_start(uint32_t magic, uint32_t info);
 
 _Noreturn void rt_start(uint32_t magic, uint32_t info)
@@ -11,11 +16,14 @@ _Noreturn void rt_start(uint32_t magic, uint32_t info)
     if (magic != MB_LOADER_MAGIC)
         rt_panic("not booted by Multiboot 1: EAX %08x", magic);
     rt_boot_init(info);
+    on_qemu = rt_option_is("exit", "qemu");
     rt_exit((unsigned)main());
 }
 
 _Noreturn void rt_exit(unsigned v)
 {
+    if (!v && on_qemu)
+        v = UMBRA_EXITV_CLEAN;
     if (v)
         outl(UMBRA_EXIT_PORT, v);
     for (;;)
