@@ -7,7 +7,7 @@
  * x87 exception only marks the state, and is reported by the next waiting instruction, which the
  * host never runs.
  */
-#include "vmm/soft/soft_fpu.h"
+#include "vmm/soft/soft_x87.h"
 
 /*
  * uint64_t x87_run(void *fxsave, const void *thunk, void *mem, uint64_t eflags)
@@ -37,6 +37,8 @@ __asm__(".text\n"
         ".size x87_run, .-x87_run\n"
         ".p2align 2\n"
         "x87_host_mxcsr: .long 0x1f80\n"
+        ".globl x87_thunks\n"
+        ".hidden x87_thunks\n"
         "x87_thunks:\n"
         ".set opcode, 0xd8\n"
         ".rept 8\n"
@@ -57,9 +59,7 @@ __asm__(".text\n"
         ".set opcode, opcode + 1\n"
         ".endr\n");
 uint64_t x87_run(void *fxsave, const void *thunk, void *mem, uint64_t eflags) __asm__("x87_run");
-extern const uint8_t x87_thunks[] __asm__("x87_thunks");
 
-enum { THUNK_BYTES = 4, MEM_THUNKS = 512 };
 /* Flags that are the host's business while a thunk runs. */
 enum { HOST_EFLAGS = FL_ONE | FL_IF };
 
@@ -74,6 +74,12 @@ static const int8_t mem_bytes[8][8] = {
 struct pointers {
     uint8_t b[FX_MXCSR - FX_FOP];
 };
+
+unsigned x87_mem_size(const struct insn *i)
+{
+    const int n = mem_bytes[i->opcode & 7][i->reg];
+    return (unsigned)(n < 0 ? -n : n);
+}
 
 /* With CR0.NE clear a pending exception is ignored: run with it out of sight. */
 struct ignored {
@@ -108,54 +114,29 @@ static uint64_t run(struct soft *s, unsigned thunk, void *mem, uint64_t eflags)
     memcpy(p.b, fx + FX_FOP, sizeof p.b);
     fx_put32(fx, FX_MXCSR, fx_get32(fx, FX_MXCSR) & MXCSR_MASK); /* F4 */
     const struct ignored g = hide_pending(fx);
-    const uint64_t fl = x87_run(fx, x87_thunks + thunk * THUNK_BYTES, mem, eflags);
+    const uint64_t fl = x87_run(fx, x87_thunks + thunk * X87_THUNK_BYTES, mem, eflags);
     show_pending(fx, g);
     memcpy(fx + FX_FOP, p.b, sizeof p.b);
     return fl;
 }
 
-/* Note the instruction for a handler of its exception (SDM vol. 1, 8.1.8 and 8.1.9). */
-static void note_insn(struct soft *s, const struct insn *i)
-{
-    uint8_t *fx = fpu_image(s);
-    fx_put16(fx, FX_FOP, (i->opcode & 7u) << 8 | i->modrm);
-    fx_put32(fx, FX_FIP, CPU(s)->eip);
-    fx_put32(fx, FX_FCS, CPU(s)->seg[SEG_CS].sel);
-}
-
-static void note_data(struct soft *s, const struct insn *i, uint32_t off)
-{
-    uint8_t *fx = fpu_image(s);
-    fx_put32(fx, FX_FDP, off);
-    fx_put32(fx, FX_FDS, CPU(s)->seg[i->seg].sel);
-}
-
-static unsigned reg_thunk(const struct insn *i)
-{
-    return (i->opcode & 7u) * 64 + (i->modrm & 63);
-}
-static unsigned mem_thunk(const struct insn *i)
-{
-    return MEM_THUNKS + (i->opcode & 7u) * 8 + i->reg;
-}
-
-static void op_reg(struct soft *s, const struct insn *i)
+void x87_whole_reg(struct soft *s, const struct insn *i)
 {
     x87_check(s);
     x87_check_pending(s);
-    run(s, reg_thunk(i), NULL, HOST_EFLAGS);
-    note_insn(s, i);
+    run(s, x87_reg_thunk(i), NULL, HOST_EFLAGS);
+    x87_note_insn(s, i);
 }
 
 /* FCMOVcc reads EFLAGS, FCOMI and its kin write them. */
-static void op_reg_flags(struct soft *s, const struct insn *i)
+void x87_whole_reg_flags(struct soft *s, const struct insn *i)
 {
     x87_check(s);
     x87_check_pending(s);
     const uint32_t fl = soft_flags(s) & FL_ARITH;
-    const uint64_t out = run(s, reg_thunk(i), NULL, HOST_EFLAGS | fl);
+    const uint64_t out = run(s, x87_reg_thunk(i), NULL, HOST_EFLAGS | fl);
     soft_set_flags(s, FL_ARITH, (uint32_t)out & FL_ARITH);
-    note_insn(s, i);
+    x87_note_insn(s, i);
 }
 
 /* 10 bytes are read and written as 8 and 2: with 16-bit addresses the 2 may lie at offset 0. */
@@ -192,16 +173,16 @@ static void store_operand(struct soft *s, const struct insn *i, uint32_t off, co
         soft_write_block(s, i->seg, exponent_at(i, off), buf + 8, 2);
 }
 
-static void op_load(struct soft *s, const struct insn *i)
+void x87_whole_load(struct soft *s, const struct insn *i)
 {
     _Alignas(16) uint8_t buf[16];
     const uint32_t off = soft_ea(s, i);
     x87_check(s);
     x87_check_pending(s);
-    load_operand(s, i, off, buf, (unsigned)mem_bytes[i->opcode & 7][i->reg]);
-    run(s, mem_thunk(i), buf, HOST_EFLAGS);
-    note_insn(s, i);
-    note_data(s, i, off);
+    load_operand(s, i, off, buf, x87_mem_size(i));
+    run(s, x87_mem_thunk(i), buf, HOST_EFLAGS);
+    x87_note_insn(s, i);
+    x87_note_data(s, i, off);
 }
 
 /* An unmasked exception other than precision leaves memory alone (SDM vol. 1, 8.5). */
@@ -210,30 +191,27 @@ static bool stored(const uint8_t *fx)
     return !(fx_get16(fx, FX_FSW) & ~(uint32_t)fx_get16(fx, FX_FCW) & (X87_FLAGS & ~0x20));
 }
 
-static void op_store(struct soft *s, const struct insn *i)
+void x87_whole_store(struct soft *s, const struct insn *i)
 {
     _Alignas(16) uint8_t buf[16];
     const uint32_t off = soft_ea(s, i);
-    const unsigned n = (unsigned)-mem_bytes[i->opcode & 7][i->reg];
+    const unsigned n = x87_mem_size(i);
     x87_check(s);
     x87_check_pending(s);
     probe_operand(s, i, off, n);
     const bool ignoring = (fx_get16(fpu_image(s), FX_FSW) & FSW_ES) != 0;
-    run(s, mem_thunk(i), buf, HOST_EFLAGS);
-    note_insn(s, i);
-    note_data(s, i, off);
+    run(s, x87_mem_thunk(i), buf, HOST_EFLAGS);
+    x87_note_insn(s, i);
+    x87_note_data(s, i, off);
     if (ignoring || stored(fpu_image(s)))
         store_operand(s, i, off, buf, n);
 }
 
-static soft_op x87_op(const struct insn *i)
+static soft_op whole_op(const struct insn *i)
 {
-    const soft_op control = x87_env_op(i);
-    if (control)
-        return control;
     if (i->flags & INSN_MEM) {
         const int n = mem_bytes[i->opcode & 7][i->reg];
-        return n > 0 ? op_load : n < 0 ? op_store : NULL;
+        return n > 0 ? x87_whole_load : n < 0 ? x87_whole_store : NULL;
     }
     const unsigned group = (i->opcode & 7u) << 3 | i->reg;
     switch (group) {
@@ -248,9 +226,18 @@ static soft_op x87_op(const struct insn *i)
     case 3 << 3 | 5: /* FUCOMI, FCOMI, with pop in DF */
     case 3 << 3 | 6:
     case 7 << 3 | 5:
-    case 7 << 3 | 6: return op_reg_flags;
-    default: return op_reg;
+    case 7 << 3 | 6: return x87_whole_reg_flags;
+    default: return x87_whole_reg;
     }
+}
+
+static soft_op x87_op(const struct insn *i)
+{
+    const soft_op control = x87_env_op(i);
+    if (control)
+        return control;
+    const soft_op whole = whole_op(i), fast = whole ? x87_fast_op(i) : NULL;
+    return fast ? fast : whole;
 }
 
 static bool has_66(const ZydisDecodedInstruction *zi)
@@ -295,7 +282,9 @@ bool soft_fpu_decode(const ZydisDecodedInstruction *zi, struct insn *i)
         if (m == ZYDIS_MNEMONIC_MASKMOVQ || m == ZYDIS_MNEMONIC_MASKMOVDQU)
             i->imm2 = segment(zi);
     }
-    if (op)
-        i->op = op;
-    return op != NULL;
+    if (!op)
+        return false;
+    i->op = op;
+    i->flags |= INSN_FAST;
+    return true;
 }
