@@ -275,7 +275,7 @@ static bool is_early_ud(const struct fetch *f)
 
     while (k < f->n && is_prefix(f->buf[k]))
         k++;
-    return f->n - k == 2 && f->buf[k] == 0x0f && (f->buf[k + 1] == 0xff || f->buf[k + 1] == 0xb9);
+    return f->n - k >= 2 && f->buf[k] == 0x0f && (f->buf[k + 1] == 0xff || f->buf[k + 1] == 0xb9);
 }
 
 bool soft_decode(struct soft *s, uint32_t eip, struct insn *i, struct soft_fetch *at,
