@@ -145,18 +145,19 @@ Test(gmem, a_page_is_given_for_reading_and_for_writing)
 struct note {
     frame_t f;
     uint32_t off, len;
+    bool by_walk;
 };
 struct notes {
     struct note n[8];
     unsigned count;
 };
 
-static void take_note(void *ctx, frame_t f, uint32_t off, uint32_t len)
+static void take_note(void *ctx, gpa_t gpa, frame_t f, uint32_t len, bool by_walk)
 {
     struct notes *ns = ctx;
 
     cr_assert_lt(ns->count, 8);
-    ns->n[ns->count++] = (struct note){f, off, len};
+    ns->n[ns->count++] = (struct note){f, (uint32_t)gpa & PAGE_MASK, len, by_walk};
 }
 
 Test(gmem, whoever_caches_code_hears_of_each_written_part)
@@ -182,6 +183,24 @@ Test(gmem, whoever_caches_code_hears_of_each_written_part)
     cr_assert_eq(ns.count, 3);
     cr_assert_not_null(gmem_page(&g, 1, MM_ACCESS_WRITE, &err));
     cr_assert_eq(ns.n[3].len, PAGE_SIZE);
+}
+
+Test(gmem, set_bits_adds_to_the_word_and_says_that_a_walk_did_it)
+{
+    struct notes ns = {0};
+    uint32_t word = 0x1001;
+
+    cr_assert_eq(gmem_write(&g, 8, &word, 4), 0);
+    g.written = take_note;
+    g.ctx = &ns;
+    cr_assert_eq(gmem_set_bits(&g, 8, 0x60), 0);
+    cr_assert_eq(gmem_read(&g, 8, &word, 4), 0);
+    cr_assert_eq(word, 0x1061);
+    cr_assert_eq(ns.count, 1);
+    cr_assert(ns.n[0].by_walk);
+    cr_assert_eq(gmem_set_bits(&g, 9, 1), -EFAULT);
+    cr_assert_eq(gmem_set_bits(&g, g.bytes, 1), -EFAULT);
+    cr_assert_eq(gmem_set_bits(&g, UINT64_MAX - 3, 1), -EFAULT);
 }
 
 Test(gmem, a_used_up_pool_is_out_of_memory)

@@ -7,6 +7,7 @@
  *  3. Whoever caches decoded code hears of each written part, after it was written.
  */
 #include <errno.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "vmm/gmem.h"
@@ -44,10 +45,10 @@ static uint8_t *page_in(struct gmem *g, gfn_t gfn, enum mm_access access, frame_
     return pool_ptr(mm_pool(g->mm), f.frame);
 }
 
-static void tell_written(struct gmem *g, frame_t f, uint32_t off, uint32_t len)
+static void tell_written(struct gmem *g, gpa_t gpa, frame_t f, uint32_t len, bool by_walk)
 {
     if (g->written)
-        g->written(g->ctx, f, off, len);
+        g->written(g->ctx, gpa, f, len, by_walk);
 }
 
 /* How much of len lies in the page of gpa. */
@@ -92,7 +93,7 @@ int gmem_write(struct gmem *g, gpa_t gpa, const void *buf, uint64_t len)
         if (!page)
             return err;
         memcpy(page + off, from, n);
-        tell_written(g, f, off, n);
+        tell_written(g, gpa, f, n, false);
         from += n;
         gpa += n;
         len -= n;
@@ -125,11 +126,26 @@ int gmem_fill(struct gmem *g, gpa_t gpa, uint8_t byte, uint64_t len)
             if (!page)
                 return err;
             memset(page + off, byte, n);
-            tell_written(g, f, off, n);
+            tell_written(g, gpa, f, n, false);
         }
         gpa += n;
         len -= n;
     }
+    return 0;
+}
+
+int gmem_set_bits(struct gmem *g, gpa_t gpa, uint32_t bits)
+{
+    frame_t f;
+    int err;
+
+    if (!gmem_valid(g, gpa, 4) || gpa % 4)
+        return -EFAULT;
+    uint8_t *page = page_in(g, gfn_of(gpa), MM_ACCESS_WRITE, &f, &err);
+    if (!page)
+        return err;
+    atomic_fetch_or((_Atomic uint32_t *)(void *)(page + (gpa & PAGE_MASK)), bits);
+    tell_written(g, gpa, f, 4, true);
     return 0;
 }
 
@@ -144,6 +160,6 @@ uint8_t *gmem_page(struct gmem *g, gfn_t gfn, enum mm_access access, int *err)
     }
     page = page_in(g, gfn, access, &f, err);
     if (page && access == MM_ACCESS_WRITE)
-        tell_written(g, f, 0, PAGE_SIZE);
+        tell_written(g, gpa_of(gfn), f, PAGE_SIZE, false);
     return page;
 }

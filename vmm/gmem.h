@@ -12,9 +12,10 @@
 struct gmem {
     struct mm *mm;
     uint64_t bytes; /* guest RAM ends here */
-    /* Told of every page part that is written, so that cached decoded code is dropped. May be NULL.
-     */
-    void (*written)(void *ctx, frame_t f, uint32_t off, uint32_t len);
+    /* Told of every page part that is written, so that what was made from it (decoded code, shadow
+     * tables) is dropped. by_walk: it was a page table walk that set accessed or dirty. May be
+     * NULL. */
+    void (*written)(void *ctx, gpa_t gpa, frame_t f, uint32_t len, bool by_walk);
     void *ctx;
 };
 
@@ -26,6 +27,10 @@ bool gmem_valid(const struct gmem *g, gpa_t gpa, uint64_t len);
 int gmem_read(struct gmem *g, gpa_t gpa, void *buf, uint64_t len);
 int gmem_write(struct gmem *g, gpa_t gpa, const void *buf, uint64_t len);
 int gmem_fill(struct gmem *g, gpa_t gpa, uint8_t byte, uint64_t len);
+
+/* Set bits in the 32-bit word at gpa, a multiple of 4, as a page table walk does: in one locked
+ * operation. Errors as above. */
+int gmem_set_bits(struct gmem *g, gpa_t gpa, uint32_t bits);
 
 /* Host address of one guest page for reading or writing (faulted in), NULL with *err as above.
  * Valid until the next call into mm. */
