@@ -43,7 +43,7 @@ foreach(engine soft kvm hybrid)
   umbra_guest_test(touch_audit ENGINE ${engine} CHECK -g "^1\\.\\." -n "^not ok"
     RUN ${GUEST_DIR}/touch.elf -m 4M -append pages=60 --audit)
   umbra_guest_test(few_shadow_pages ENGINE ${engine} CHECK -g "Hello"
-    RUN ${GUEST_DIR}/hello.elf -m 64M --shadow-pages 16 --audit)
+    RUN ${GUEST_DIR}/hello.elf -m 64M --shadow-pages 32 --audit)
   umbra_guest_test(oom ENGINE ${engine}
     CHECK -x 6 -g "frame pool is used up" -g "who holds what" -g "guest RAM"
     RUN ${GUEST_DIR}/oom.elf -m 64M --pool 8M)

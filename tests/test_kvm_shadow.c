@@ -20,6 +20,7 @@
 static struct kvm_host host;
 static struct pool *pool;
 static struct mm *mm;
+static struct gmem gmem;
 static struct shadow *shadow;
 static struct engine *kvm;
 static struct cpu cpu;
@@ -45,6 +46,13 @@ static uint32_t *word(unsigned f)
     return (uint32_t *)(void *)pool_ptr(pool, frame[f]);
 }
 
+/* Paging is off: rights are the mapper's, and any gfn may stand behind any linear address. */
+static int map(la_t la, gfn_t gfn, frame_t f, bool writable)
+{
+    const struct walk w = {.gpa = gpa_of(gfn), .writable = true, .user = true, .dirty = true};
+    return shadow_map(shadow, la, false, &w, f, writable);
+}
+
 static void setup(uint32_t quota)
 {
     struct errmsg err;
@@ -57,7 +65,8 @@ static void setup(uint32_t quota)
         frame[i] = mm_fault(mm, i, MM_ACCESS_WRITE).frame;
         *word(i) = 0x1000 + i;
     }
-    cr_assert_eq(shadow_create(mm, quota, &shadow), 0);
+    gmem = (struct gmem){.mm = mm, .bytes = FRAMES * PAGE_SIZE};
+    cr_assert_eq(shadow_create(&gmem, quota, &shadow), 0);
     const struct engine_env env = {.cpu = &cpu, .pool = pool, .shadow = shadow, .io = on_io};
     cr_assert_eq(
         kvm_engine_create(&host, &env, &(struct kvm_engine_opts){.native_ring0 = true}, &kvm, &err),
@@ -87,7 +96,7 @@ static bool guest(const uint8_t insn[2], la_t la, uint32_t *eax)
     for (;;) {
         kvm->ops->run(kvm, &t);
         if (t.kind == TRAP_PF && (t.la & ~PAGE_MASK) == CODE_LA) {
-            cr_assert_eq(shadow_map(shadow, CODE_LA, CODE_FRAME, frame[CODE_FRAME], false), 0);
+            cr_assert_eq(map(CODE_LA, CODE_FRAME, frame[CODE_FRAME], false), 0);
             continue;
         }
         if (t.kind == TRAP_PF) {
@@ -113,8 +122,8 @@ static void check_read(unsigned p)
                      eax, *word((unsigned)model[p].frame));
     } else {
         /* The quota may have taken a present mapping away; never the other way round. */
-        cr_assert(!spte_present(shadow_lookup(shadow, la_of(p))), "page %u is present and faults",
-                  p);
+        cr_assert(!spte_present(shadow_lookup(shadow, la_of(p), false, NULL)),
+                  "page %u is present and faults", p);
         model[p].frame = -1;
     }
 }
@@ -128,8 +137,8 @@ static void check_write(unsigned p, uint32_t val)
                   "page %u is not writable and was written", p);
         cr_assert_eq(*word((unsigned)model[p].frame), val);
     } else {
-        cr_assert(!spte_writable(shadow_lookup(shadow, la_of(p))), "page %u is writable and faults",
-                  p);
+        cr_assert(!spte_writable(shadow_lookup(shadow, la_of(p), false, NULL)),
+                  "page %u is writable and faults", p);
     }
 }
 
@@ -147,8 +156,7 @@ static void change(unsigned p)
     default:
         model[p].frame = rand() % (int)CODE_FRAME;
         model[p].writable = rand() % 2;
-        cr_assert_eq(
-            shadow_map(shadow, la_of(p), FRAMES + p, frame[model[p].frame], model[p].writable), 0);
+        cr_assert_eq(map(la_of(p), FRAMES + p, frame[model[p].frame], model[p].writable), 0);
     }
 }
 
@@ -184,9 +192,7 @@ Test(kvm_shadow, many_restrictions_at_once_overflow_the_queue_safely, .timeout =
 {
     setup(4096);
     for (unsigned i = 0; i < 600; i++) {
-        cr_assert_eq(
-            shadow_map(shadow, 0x50000000u + i * PAGE_SIZE, 1000 + i, frame[i % CODE_FRAME], true),
-            0);
+        cr_assert_eq(map(0x50000000u + i * PAGE_SIZE, 1000 + i, frame[i % CODE_FRAME], true), 0);
         uint32_t eax = 0;
         cr_assert(guest((const uint8_t[2]){0x8b, 0x03}, 0x50000000u + i * PAGE_SIZE, &eax));
     }

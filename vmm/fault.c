@@ -5,69 +5,107 @@
 #include "vmm/soft_engine.h"
 #include "vmm/vm.h"
 
-static enum fault_outcome no_memory(struct vm *vm, la_t la, uint32_t error)
+/* One fault on its way. */
+struct fault {
+    la_t la;
+    struct walk_access acc;
+    struct walk walk;
+};
+
+static enum fault_outcome quota_too_small(struct vm *vm)
+{
+    vm_finish(vm, VM_END_HOST,
+              "the quota of shadow pages is too small; give more with --shadow-pages");
+    return FAULT_ENDED;
+}
+
+static enum fault_outcome no_frame(struct vm *vm, const char *what, gpa_t gpa)
+{
+    vm_finish(vm, VM_END_OOM, "no frame for %s %05x: the frame pool is used up", what, gfn_of(gpa));
+    return FAULT_ENDED;
+}
+
+static enum fault_outcome unreadable(struct vm *vm, const char *what, gpa_t gpa)
+{
+    vm_finish(vm, VM_END_HOST, "%s %05x cannot be read back from the swap area", what, gfn_of(gpa));
+    return FAULT_ENDED;
+}
+
+/* There is no RAM: the soft CPU does the access, to a bus where nobody answers. */
+static enum fault_outcome no_memory(struct vm *vm, const struct fault *f)
 {
     const la_t pc = vm->cpu.seg[SEG_CS].base + vm->cpu.eip;
-    if ((error & PF_I) || la == pc) {
-        vm_finish(vm, VM_END_WILD,
-                  "the guest executes at %08x, where there is no memory (RAM ends at %08llx)", la,
-                  (unsigned long long)vm->gmem.bytes);
+    if (f->acc.fetch || f->la == pc) {
+        vm_finish(
+            vm, VM_END_WILD,
+            "the guest executes at %08x, where there is no memory (guest-physical %09llx, RAM ends "
+            "at %08llx)",
+            f->la, (unsigned long long)f->walk.gpa, (unsigned long long)vm->gmem.bytes);
         vm->end_dump = true;
         return FAULT_ENDED;
     }
     vm->stats.mmio++;
-    if (shadow_map_mmio(vm->shadow, la, gfn_of(la)) < 0) {
-        vm_finish(vm, VM_END_HOST, "the quota of shadow pages is too small");
-        return FAULT_ENDED;
-    }
+    if (shadow_map_mmio(vm->shadow, f->la & ~PAGE_MASK, f->acc.user, &f->walk) < 0)
+        return quota_too_small(vm);
     return FAULT_EMULATE;
 }
 
-static enum fault_outcome failed(struct vm *vm, gpa_t gpa, const struct mm_fault *f)
+static enum fault_outcome mm_failed(struct vm *vm, const struct fault *f, enum mm_result result)
 {
-    switch (f->result) {
-    case MM_OOM:
-        vm_finish(vm, VM_END_OOM, "no frame for guest page %05x: the frame pool is used up",
-                  gfn_of(gpa));
-        break;
-    case MM_IOERR:
-        vm_finish(vm, VM_END_HOST, "guest page %05x cannot be read back from the swap area",
-                  gfn_of(gpa));
-        break;
+    switch (result) {
+    case MM_OOM: return no_frame(vm, "guest page", f->walk.gpa);
+    case MM_IOERR: return unreadable(vm, "guest page", f->walk.gpa);
     default:
         vm_finish(vm, VM_END_HOST, "guest page %05x: the memory manager knows no such page",
-                  gfn_of(gpa));
+                  gfn_of(f->walk.gpa));
+        return FAULT_ENDED;
     }
-    return FAULT_ENDED;
+}
+
+/* Map what backs the page. */
+static enum fault_outcome resolve(struct vm *vm, const struct fault *f)
+{
+    const gfn_t gfn = gfn_of(f->walk.gpa);
+    const struct mm_fault m =
+        mm_fault(vm->mm, gfn, f->acc.write ? MM_ACCESS_WRITE : MM_ACCESS_READ);
+    vm->fault_result = m.result;
+    vm->fault_path = m.path;
+    if (m.result > MM_SPURIOUS)
+        return mm_failed(vm, f, m.result);
+    if (f->acc.write) {
+        shadow_table_written(vm->shadow, gfn);
+        /* Code that the soft CPU holds decoded must go before another engine may write its frame.
+         */
+        if (vm->code_frame && vm->code_frame[m.frame]) {
+            vm->code_frame[m.frame] = false;
+            soft_code_written(soft_engine_cpu(vm->soft), m.frame, 0, PAGE_SIZE);
+        }
+    }
+    const bool code = vm->code_frame && vm->code_frame[m.frame];
+    if (shadow_map(vm->shadow, f->la & ~PAGE_MASK, f->acc.user, &f->walk, m.frame,
+                   m.writable && !code) < 0)
+        return quota_too_small(vm);
+    return FAULT_RETRY;
 }
 
 enum fault_outcome fault_handle(struct vm *vm, la_t la, uint32_t error)
 {
-    const gpa_t gpa = la; /* paging off: linear = guest-physical */
-    const bool write = (error & PF_W) != 0;
-
-    if (!gmem_valid(&vm->gmem, gpa, 1))
-        return no_memory(vm, la, error);
-
+    struct fault f = {.la = la,
+                      .acc = {.write = (error & PF_W) != 0,
+                              .user = (error & PF_U) != 0,
+                              .fetch = (error & PF_I) != 0}};
     const uint64_t start = stats_now();
-    const struct mm_fault f =
-        mm_fault(vm->mm, gfn_of(gpa), write ? MM_ACCESS_WRITE : MM_ACCESS_READ);
-    if (f.result > MM_SPURIOUS) {
-        stats_fault(&vm->stats, f.result, f.path, stats_now() - start);
-        return failed(vm, gpa, &f);
+
+    walk_guest(&vm->gmem, shadow_mode(vm->shadow), la, f.acc, true, &f.walk);
+    switch (f.walk.status) {
+    case WALK_FAULT: vm->guest_error = f.walk.error; return FAULT_GUEST;
+    case WALK_NOMEM: return no_frame(vm, "a page table for linear page", la);
+    case WALK_IOERR: return unreadable(vm, "the page table of linear page", la);
+    case WALK_OK: break;
     }
-    /* Code that the soft CPU holds decoded must go before another engine may write its frame. */
-    if (write && vm->code_frame && vm->code_frame[f.frame]) {
-        vm->code_frame[f.frame] = false;
-        soft_code_written(soft_engine_cpu(vm->soft), f.frame, 0, PAGE_SIZE);
-    }
-    const bool code = vm->code_frame && vm->code_frame[f.frame];
-    const int rc =
-        shadow_map(vm->shadow, la & ~PAGE_MASK, gfn_of(gpa), f.frame, f.writable && !code);
-    stats_fault(&vm->stats, f.result, f.path, stats_now() - start);
-    if (rc < 0) {
-        vm_finish(vm, VM_END_HOST, "the quota of shadow pages is too small");
-        return FAULT_ENDED;
-    }
-    return FAULT_RETRY;
+    if (!gmem_valid(&vm->gmem, f.walk.gpa, 1))
+        return no_memory(vm, &f);
+    const enum fault_outcome o = resolve(vm, &f);
+    stats_fault(&vm->stats, vm->fault_result, vm->fault_path, stats_now() - start);
+    return o;
 }

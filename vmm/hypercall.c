@@ -10,28 +10,37 @@
 
 _Static_assert(UMBRA_HC_ALIGN >= 4, "the block's words are read as words");
 
-static uint32_t backing_of(const struct vm *vm, const struct mm_page_info *i)
+static uint32_t backing_of(const struct mm_page_info *i)
 {
     if (pte_none(i->pte))
         return UMBRA_BACKING_NONE;
     if (pte_is_swap(i->pte))
         return UMBRA_BACKING_SWAP;
-    (void)vm;
     return i->frame == POOL_ZERO_FRAME ? UMBRA_BACKING_ZERO : UMBRA_BACKING_FRAME;
 }
 
 static int32_t call_pte_query(struct vm *vm, struct umbra_hc *hc)
 {
     const la_t la = hc->arg[0];
+    const struct walk_access look = {0};
     struct mm_page_info i;
+    struct walk w;
 
-    if (!gmem_valid(&vm->gmem, la, 1))
-        return UMBRA_ERANGE;
-    mm_page_info(vm->mm, gfn_of(la), &i);
-    const spte_t s = shadow_lookup(vm->shadow, la);
+    walk_guest(&vm->gmem, shadow_mode(vm->shadow), la, look, false, &w);
+    if (w.status == WALK_NOMEM)
+        return UMBRA_ENOMEM;
+    if (w.status == WALK_IOERR)
+        return UMBRA_EIO;
+    hc->ret[0] = (uint32_t)(w.large ? w.pde.raw : w.pte.raw); /* 0 if paging is off */
+    hc->ret[3] = UMBRA_NO_FRAME;
+    if (w.status == WALK_FAULT)
+        return UMBRA_OK;
+    if (!gmem_valid(&vm->gmem, w.gpa, 1))
+        return cpu_paging(&vm->cpu) ? UMBRA_OK : UMBRA_ERANGE;
+    mm_page_info(vm->mm, gfn_of(w.gpa), &i);
+    const spte_t s = shadow_lookup(vm->shadow, la, false, NULL);
     const uint64_t shadow = spte_present(s) ? s.raw : 0;
-    hc->ret[0] = 0; /* paging off: the guest has no PTE */
-    hc->ret[1] = backing_of(vm, &i);
+    hc->ret[1] = backing_of(&i);
     hc->ret[2] = i.pte.raw;
     hc->ret[3] = i.frame == FRAME_NONE ? UMBRA_NO_FRAME : i.frame;
     hc->ret[4] = i.refs;

@@ -15,9 +15,12 @@ enum pt_verdict {
     PT_IN_STEP,     /* the CPU may do what the guest may */
     PT_NOT_FAULTED, /* backed, but the CPU has not used it yet (or no longer has it) */
     PT_COW,         /* a frame of more than one owner: a write copies */
-    PT_CLEAN,       /* read-only until dirty */
+    PT_CLEAN,       /* read-only until dirty: the guest's entry or the memory manager's is clean */
+    PT_WATCHED,     /* a guest page table: read-only so that its next write is seen */
     PT_SWAPPED,     /* the page is in the swap area */
     PT_NO_RAM,      /* beyond guest memory */
+    PT_UNMAPPED,    /* the guest's tables map nothing here */
+    PT_OUT_OF_STEP, /* the guest changed its entry and has not flushed: the CPU uses the old one */
     PT_STALE,       /* the shadow says what the memory manager does not: a broken invariant */
     PT_VERDICTS
 };
@@ -26,12 +29,18 @@ enum pt_verdict {
 struct pt_row {
     la_t la;
     uint32_t pages;
-    bool guest_paging; /* the guest has a PTE of its own */
-    uint32_t guest;    /* of the first page, raw */
-    pte_t backing;     /* of the first page */
-    spte_t shadow;     /* of the first page */
-    frame_t frame;     /* of the first page; FRAME_NONE */
-    bool frames_run;   /* the others' frames follow one by one */
+    bool guest_paging;       /* the guest has tables of its own */
+    bool guest_maps;         /* they map this page */
+    bool large;              /* by a directory entry */
+    uint64_t guest;          /* the guest's entry of the first page, raw: PTE, or PDE if large */
+    bool writable, user, nx; /* rights of the guest's whole chain */
+    gpa_t gpa;               /* of the first page, if the guest maps it */
+    pte_t backing;           /* of the first page */
+    spte_t shadow;           /* of the first page, kernel view */
+    spte_t shadow_user;      /* of the first page, user view; as shadow if paging is off */
+    frame_t frame;           /* of the first page; FRAME_NONE */
+    bool frames_run;         /* the others' frames follow one by one */
+    bool gpas_run;           /* the others' guest-physical pages follow one by one */
     uint32_t refs, maps;
     enum pt_verdict verdict;
 };

@@ -35,22 +35,22 @@ static struct soft_engine *soft_of(struct engine *e)
 static int translate(void *ctx, la_t la, enum soft_access acc, bool user, struct soft_page *out)
 {
     const struct soft_engine *s = ctx;
-    const spte_t e = shadow_lookup(s->e.env.shadow, la);
+    gfn_t gfn = 0;
+    const spte_t e = shadow_lookup(s->e.env.shadow, la, user, &gfn);
 
-    (void)user; /* paging off: every ring may do everything */
-    if (spte_is_mmio(e)) {
-        *out = (struct soft_page){
-            .frame = FRAME_NONE, .gpa = spte_addr(e), .writable = true, .executable = true};
-        return 0;
-    }
-    if (!spte_present(e) || (acc == SOFT_W && !spte_writable(e)))
+    if (!shadow_entry_used(e) || (acc == SOFT_W && !spte_writable(e)) ||
+        (acc == SOFT_X && spte_nx(e)))
         return -EFAULT;
-    s->gfn[spte_frame(e)] = gfn_of(la);
-    *out = (struct soft_page){.host = pool_ptr(s->e.env.pool, spte_frame(e)),
-                              .frame = spte_frame(e),
-                              .gpa = la & ~PAGE_MASK,
+    *out = (struct soft_page){.frame = FRAME_NONE,
+                              .gpa = spte_addr(e),
                               .writable = spte_writable(e),
-                              .executable = true};
+                              .executable = !spte_nx(e)};
+    if (spte_is_mmio(e))
+        return 0;
+    s->gfn[spte_frame(e)] = gfn;
+    out->host = pool_ptr(s->e.env.pool, spte_frame(e));
+    out->frame = spte_frame(e);
+    out->gpa = gpa_of(gfn);
     return 0;
 }
 

@@ -14,6 +14,48 @@ static void handle_trap(struct vm *vm, struct engine *from, struct trap *t);
  * entries lies on at most two pages) would mean that mapping makes no progress. */
 #define FAULTS_PER_STEP 64
 
+static struct soft_event page_fault(const struct vm *vm, la_t la)
+{
+    return (struct soft_event){.vector = VEC_PF,
+                               .has_error = true,
+                               .error = vm->guest_error,
+                               .kind = SOFT_EV_FAULT,
+                               .cr2 = la};
+}
+
+/* Deliver an event through the guest's IDT, resolving the faults that the delivery meets; those
+ * that are the guest's own are delivered in their turn (the soft CPU knows when that makes a double
+ * fault). */
+static void deliver(struct vm *vm, struct soft_event ev)
+{
+    struct trap t = {0};
+    vm->stats.delivered++;
+    for (int i = 0; i < FAULTS_PER_STEP && vm->end == VM_RUNNING; i++) {
+        soft_engine_deliver(vm->soft, &ev, &t);
+        if (t.kind != TRAP_PF) {
+            if (t.kind != TRAP_BUDGET && t.kind != TRAP_KICK)
+                handle_trap(vm, vm->soft, &t);
+            return;
+        }
+        if (fault_handle(vm, t.la, t.error) == FAULT_GUEST)
+            ev = page_fault(vm, t.la);
+    }
+    if (vm->end == VM_RUNNING)
+        vm_finish(vm, VM_END_HOST, "delivering vector %u faults without end; please report this",
+                  ev.vector);
+}
+
+/* Deliver an exception that the engine's CPU raised. */
+static void deliver_exception(struct vm *vm, const struct trap *t)
+{
+    const bool has_error =
+        t->vector == VEC_DF || (t->vector >= VEC_TS && t->vector <= VEC_PF) || t->vector == VEC_AC;
+    deliver(vm, (struct soft_event){.vector = t->vector,
+                                    .has_error = has_error,
+                                    .error = t->error,
+                                    .kind = t->vector == VEC_DB ? SOFT_EV_TRAP : SOFT_EV_FAULT});
+}
+
 /* Let the soft CPU execute one instruction, resolving the faults that it meets. */
 static void emulate(struct vm *vm)
 {
@@ -26,38 +68,28 @@ static void emulate(struct vm *vm)
                 handle_trap(vm, vm->soft, &t);
             return;
         }
-        if (fault_handle(vm, t.la, t.error) == FAULT_ENDED)
-            return;
-    }
-    vm_finish(vm, VM_END_HOST,
-              "one instruction at %08" PRIx32 " faults without end; please report this",
-              vm->cpu.eip);
-}
-
-/* Deliver an exception that the engine's CPU raised. */
-static void deliver(struct vm *vm, const struct trap *from)
-{
-    const bool has_error = from->vector == VEC_DF ||
-                           (from->vector >= VEC_TS && from->vector <= VEC_PF) ||
-                           from->vector == VEC_AC;
-    const struct soft_event ev = {.vector = from->vector,
-                                  .has_error = has_error,
-                                  .error = from->error,
-                                  .kind = from->vector == VEC_DB ? SOFT_EV_TRAP : SOFT_EV_FAULT};
-    struct trap t = {0};
-    vm->stats.delivered++;
-    for (int i = 0; i < FAULTS_PER_STEP && vm->end == VM_RUNNING; i++) {
-        soft_engine_deliver(vm->soft, &ev, &t);
-        if (t.kind != TRAP_PF) {
-            if (t.kind != TRAP_BUDGET && t.kind != TRAP_KICK)
-                handle_trap(vm, vm->soft, &t);
+        if (fault_handle(vm, t.la, t.error) == FAULT_GUEST) {
+            deliver(vm, page_fault(vm, t.la));
             return;
         }
-        if (fault_handle(vm, t.la, t.error) == FAULT_ENDED)
-            return;
     }
-    vm_finish(vm, VM_END_HOST, "delivering vector %u faults without end; please report this",
-              from->vector);
+    if (vm->end == VM_RUNNING)
+        vm_finish(vm, VM_END_HOST,
+                  "one instruction at %08" PRIx32 " faults without end; please report this",
+                  vm->cpu.eip);
+}
+
+static void handle_fault(struct vm *vm, struct engine *from, const struct trap *t)
+{
+    switch (fault_handle(vm, t->la, t->error)) {
+    case FAULT_GUEST: deliver(vm, page_fault(vm, t->la)); break;
+    case FAULT_EMULATE:
+        if (from != vm->soft)
+            emulate(vm);
+        break;
+    case FAULT_RETRY:
+    case FAULT_ENDED: break;
+    }
 }
 
 static void handle_halt(struct vm *vm)
@@ -87,11 +119,10 @@ static void handle_trap(struct vm *vm, struct engine *from, struct trap *t)
     case TRAP_PF:
         if (vm->trace)
             trace_insn_undone(vm->trace);
-        if (fault_handle(vm, t->la, t->error) == FAULT_EMULATE && from != vm->soft)
-            emulate(vm);
+        handle_fault(vm, from, t);
         break;
     case TRAP_EMULATE: emulate(vm); break;
-    case TRAP_EXCEPTION: deliver(vm, t); break;
+    case TRAP_EXCEPTION: deliver_exception(vm, t); break;
     case TRAP_HLT: handle_halt(vm); break;
     case TRAP_SHUTDOWN:
         if (vm->trace)

@@ -1,5 +1,6 @@
 /* See vm.h: putting a machine together and taking it apart. */
 #include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -91,24 +92,69 @@ static uint64_t on_tsc(void *ctx)
     return stats_now() + vm->tsc_base + vm->cpu.tsc_offset;
 }
 
+/* Load the four page-directory-pointer entries that PAE keeps in the processor (SDM vol. 3, 4.4.1).
+ * false: a present one has reserved bits set. */
+static bool load_pdptes(struct vm *vm)
+{
+    const uint64_t reserved = 0x1e6 | ~(GPTE_PHYS_MASK | PAGE_MASK);
+    uint64_t p[4];
+    for (int i = 0; i < 4; i++) {
+        gpte_t e;
+        const gpa_t at = (vm->cpu.cr3 & ~(uint32_t)31) + (uint32_t)i * 8;
+        if (walk_read(&vm->gmem, GPAGING_PAE, at, &e) < 0) {
+            vm_finish(vm, VM_END_OOM, "no frame for the page directory pointers at %08" PRIx32,
+                      vm->cpu.cr3);
+            return true;
+        }
+        if (gpte_present(e) && (e.raw & reserved))
+            return false;
+        p[i] = e.raw;
+    }
+    memcpy(vm->cpu.pdpte, p, sizeof p);
+    return true;
+}
+
+/* Does this load of a control register load the PDPTEs? */
+static bool loads_pdptes(const struct vm *vm, int reg, uint32_t old)
+{
+    const struct cpu *c = &vm->cpu;
+    if (!cpu_paging(c) || !(c->cr4 & CR4_PAE))
+        return false;
+    switch (reg) {
+    case 0: return ((old ^ c->cr0) & (CR0_PG | CR0_CD | CR0_NW)) != 0;
+    case 3: return true;
+    case 4: return ((old ^ c->cr4) & (CR4_PAE | CR4_PGE | CR4_PSE)) != 0;
+    default: return false;
+    }
+}
+
+/* Bits whose change flushes translations (SDM vol. 3, 4.10.4.1); CR3 always does. */
+static bool changes_translation(const struct vm *vm, int reg, uint32_t old)
+{
+    switch (reg) {
+    case 0: return ((old ^ vm->cpu.cr0) & (CR0_PG | CR0_WP)) != 0;
+    case 4: return ((old ^ vm->cpu.cr4) & (CR4_PAE | CR4_PGE | CR4_PSE)) != 0;
+    default: return true;
+    }
+}
+
 static bool on_cr_written(void *ctx, int reg, uint32_t old)
 {
     struct vm *vm = ctx;
-    (void)old;
-    if (reg == 0 && cpu_paging(&vm->cpu)) {
-        vm_finish(vm, VM_END_WILD,
-                  "the guest turned paging on (CR0 = %08x), which this version does not offer",
-                  vm->cpu.cr0);
-        vm->end_dump = true;
-        vm->soft->ops->kick(vm->soft);
+    if (loads_pdptes(vm, reg, old) && !load_pdptes(vm))
+        return false;
+    if (changes_translation(vm, reg, old)) {
+        shadow_load_mode(vm->shadow, &vm->cpu);
+        if (vm->soft)
+            vm->soft->ops->flush(vm->soft);
     }
     return true;
 }
 
 static void on_invlpg(void *ctx, la_t la)
 {
-    (void)ctx; /* paging off: there is nothing that could be stale */
-    (void)la;
+    struct vm *vm = ctx;
+    shadow_invlpg(vm->shadow, la);
 }
 
 static int on_intr_ack(void *ctx)
@@ -133,11 +179,13 @@ static void on_code_frame(void *ctx, frame_t f, gfn_t gfn, bool cached)
         shadow_write_protect(vm->shadow, gfn, 1);
 }
 
-static void on_guest_memory_written(void *ctx, frame_t f, uint32_t off, uint32_t len)
+static void on_guest_memory_written(void *ctx, gpa_t gpa, frame_t f, uint32_t len, bool by_walk)
 {
     struct vm *vm = ctx;
     if (vm->soft)
-        soft_code_written(soft_engine_cpu(vm->soft), f, off, len);
+        soft_code_written(soft_engine_cpu(vm->soft), f, (uint32_t)gpa & PAGE_MASK, len);
+    if (vm->shadow && !by_walk)
+        shadow_table_written(vm->shadow, gfn_of(gpa));
 }
 
 /* --- engines --------------------------------------------------------------------------------- */
@@ -220,7 +268,7 @@ static size_t read_code(void *ctx, la_t la, uint8_t *buf, size_t len)
     const struct vm *vm = ctx;
     for (size_t i = 0; i < len; i++) {
         const la_t at = la + (la_t)i;
-        const spte_t e = shadow_lookup(vm->shadow, at);
+        const spte_t e = shadow_lookup(vm->shadow, at, vm->cpu.cpl == 3, NULL);
         if (!spte_present(e))
             return i;
         buf[i] = pool_ptr(vm->pool, spte_frame(e))[at & PAGE_MASK];
@@ -256,7 +304,7 @@ static int add_engines(struct vm *vm, struct errmsg *err)
         return rc;
     vm->tsc_base = vm->kvm ? kvm_engine_tsc_offset(vm->kvm) : 0 - stats_now();
     const struct soft_engine_env senv = {.ctx = vm,
-                                         .cpuid = {.hypervisor = true},
+                                         .cpuid = {.pae = true, .nx = true, .hypervisor = true},
                                          .mmio_read = on_mmio_read,
                                          .mmio_write = on_mmio_write,
                                          .tsc = on_tsc,
@@ -329,7 +377,7 @@ static int add_memory(struct vm *vm, struct errmsg *err)
         return err_set(err, rc, "guest memory: %s", strerror(-rc));
     vm->gmem =
         (struct gmem){.mm = vm->mm, .bytes = ram, .written = on_guest_memory_written, .ctx = vm};
-    rc = shadow_create(vm->mm, vm->opts.shadow_quota, &vm->shadow);
+    rc = shadow_create(&vm->gmem, vm->opts.shadow_quota, &vm->shadow);
     return rc < 0 ? err_set(err, rc, "shadow tables: %s", strerror(-rc)) : 0;
 }
 

@@ -69,10 +69,12 @@ struct vm {
     struct uart com1;
     struct exitport exitport;
     struct chardev *console;
-    int32_t hc_status; /* of the last hypercall */
-    bool *code_frame;  /* by frame: the soft CPU holds code of it decoded; only beside kvm */
+    int32_t hc_status;        /* of the last hypercall */
+    bool *code_frame;         /* by frame: the soft CPU holds code of it decoded; only beside kvm */
     struct trace_insn *trace; /* NULL: off */
     struct stats stats;
+    uint32_t guest_error;              /* of FAULT_GUEST */
+    uint32_t fault_result, fault_path; /* of the last fault that mm answered */
     enum vm_end end;
     int exit_status;        /* of VM_END_EXIT */
     char end_text[256];     /* what happened, for people */
@@ -112,8 +114,10 @@ void vm_finish(struct vm *vm, enum vm_end end, const char *fmt, ...)
 enum fault_outcome {
     FAULT_RETRY,   /* mapped: run the instruction again */
     FAULT_EMULATE, /* there is no RAM: the soft CPU must do the access */
+    FAULT_GUEST,   /* the guest's own: #PF with vm->guest_error is to be delivered */
     FAULT_ENDED,   /* the machine has ended */
 };
+/* error: W, U and I of enum pf_error say what the access was. */
 enum fault_outcome fault_handle(struct vm *vm, la_t la, uint32_t error);
 
 /* hypercall.c: claim the port on the bus. */

@@ -223,7 +223,7 @@ static void load_control(struct kvm_engine *k)
                          (c->cr0 & (CR0_MP | CR0_EM | CR0_TS | (c->cpl == 3 ? CR0_AM : 0u)));
     const uint64_t cr4 = k->cr4_base | (c->cr4 & (CR4_OSFXSR | CR4_OSXMMEXCPT)) |
                          (c->cpl == 3 ? c->cr4 & CR4_TSD : 0u);
-    const mpa_t root = shadow_root(k->e.env.shadow);
+    const mpa_t root = shadow_root(k->e.env.shadow, c->cpl == 3);
     if (s->cr0 == cr0 && s->cr4 == cr4 && s->cr3 == root)
         return;
     s->cr0 = cr0;

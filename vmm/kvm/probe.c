@@ -19,6 +19,7 @@
 struct scratch {
     struct pool *pool;
     struct mm *mm;
+    struct gmem gmem;
     struct shadow *shadow;
     struct engine *kvm, *soft;
     struct cpu cpu;
@@ -98,8 +99,9 @@ static int scratch_create(const struct kvm_host *h, struct scratch *s, struct er
         rc = mm_create(s->pool, "probe", &s->mm);
     if (!rc)
         rc = mm_map_anon(s->mm, 0, GFNS, MM_READ | MM_WRITE | MM_EXEC, MM_ANON_PRIVATE);
+    s->gmem = (struct gmem){.mm = s->mm, .bytes = GFNS * PAGE_SIZE};
     if (!rc)
-        rc = shadow_create(s->mm, SHADOW_MIN_PAGES, &s->shadow);
+        rc = shadow_create(&s->gmem, SHADOW_MIN_PAGES, &s->shadow);
     if (rc < 0)
         return err_set(err, rc, "kvm: no memory to try it: %s", strerror(-rc));
     const struct engine_env env = {
@@ -127,6 +129,7 @@ static void run_code(struct scratch *s, struct engine *e, const uint8_t *code, s
     memcpy(pool_ptr(s->pool, f.frame), code, len);
     soft_code_written(soft_engine_cpu(s->soft), f.frame, 0, PAGE_SIZE);
     cpu_set_flat(&s->cpu, CODE_AT);
+    s->cpu.cr4 = CR4_OSFXSR | CR4_OSXMMEXCPT;
     s->cpu.gpr[R_ESP] = STACK_AT;
     s->cpu.gpr[R_EBX] = DATA_AT;
     for (;;) {
@@ -135,10 +138,11 @@ static void run_code(struct scratch *s, struct engine *e, const uint8_t *code, s
             continue;
         if (t->kind != TRAP_PF || gfn_of(t->la) >= GFNS)
             return;
+        const struct walk w = {.gpa = t->la, .writable = true, .user = true, .dirty = true};
         const struct mm_fault m =
             mm_fault(s->mm, gfn_of(t->la), (t->error & PF_W) ? MM_ACCESS_WRITE : MM_ACCESS_READ);
         if (m.result > MM_SPURIOUS ||
-            shadow_map(s->shadow, t->la & ~PAGE_MASK, gfn_of(t->la), m.frame, m.writable) < 0)
+            shadow_map(s->shadow, t->la & ~PAGE_MASK, false, &w, m.frame, m.writable) < 0)
             return;
     }
 }

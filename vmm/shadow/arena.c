@@ -6,12 +6,13 @@
 
 #include "vmm/shadow/arena.h"
 
-int arena_create(struct arena *a, uint32_t pages)
+int arena_create(struct arena *a, uint32_t quota)
 {
     *a = (struct arena){0};
-    if (pages == 0 || pages > (1u << 18)) /* 1 GiB: what one page directory of the stub can map */
+    if (quota == 0 || quota > (1u << 18)) /* 1 GiB: what one page directory of the stub can map */
         return -EINVAL;
-    a->pages = (pages + 511) & ~511u;
+    a->quota = quota;
+    a->pages = (quota + 511) & ~511u;
     size_t links = (size_t)a->pages * sizeof *a->next;
     void *base = mmap(NULL, arena_bytes(a), PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -44,7 +45,7 @@ uint32_t arena_alloc(struct arena *a)
         page = a->free - 1;
         a->free = a->next[page];
         memset(arena_table(a, page), 0, PAGE_SIZE);
-    } else if (a->grown < a->pages) {
+    } else if (a->grown < a->quota) {
         page = a->grown++; /* fresh from mmap: zero already */
     } else {
         return ARENA_NONE;

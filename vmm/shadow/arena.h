@@ -13,7 +13,8 @@
 
 struct arena {
     uint8_t *base;  /* host address */
-    uint32_t pages; /* quota */
+    uint32_t pages; /* of the mapping */
+    uint32_t quota; /* most that are ever handed out at once */
     uint32_t used;  /* handed out and not given back */
     uint32_t grown; /* pages that were ever handed out: 0 .. grown-1 */
     uint32_t free;  /* head of the free list, index + 1; links lie in next[] */
@@ -22,8 +23,8 @@ struct arena {
 
 #define ARENA_NONE UINT32_MAX
 
-/* pages: the quota, rounded up so that the mapping is a multiple of 2 MiB. 0, -EINVAL, -ENOMEM. */
-int arena_create(struct arena *a, uint32_t pages);
+/* quota: in pages; the mapping is rounded up to a multiple of 2 MiB. 0, -EINVAL, -ENOMEM. */
+int arena_create(struct arena *a, uint32_t quota);
 void arena_destroy(struct arena *a);
 
 /* Index of a zeroed page, or ARENA_NONE when the quota is used up. */

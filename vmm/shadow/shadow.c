@@ -1,42 +1,20 @@
 /*
- * See shadow.h for the invariants. Each table page has a struct shadow_page beside it (by its index
- * in the arena), each leaf entry its gfn in gfns[] and its place in the reverse map (srmap.h).
+ * See shadow.h for the invariants: entries, table pages, roots, mapping. Each table page has a
+ * struct shadow_page beside it (by its index in the arena); an entry is named by page * 512 +
+ * index.
  */
 #include <assert.h>
 #include <errno.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #include "vmm/engine.h"
-#include "vmm/shadow/shadow.h"
-#include "vmm/shadow/srmap.h"
+#include "vmm/shadow/shadow_int.h"
 
-#define ENTRIES     512u
-#define MAX_ENGINES 2
-#define NO_ENTRY    UINT32_MAX
-
-struct shadow_page {
-    uint32_t parent;       /* entry that points here; NO_ENTRY for a root */
-    la_t la;               /* first linear address it translates */
-    uint16_t live;         /* entries in use (present or MMIO) */
-    uint8_t level;         /* 1 = leaf table .. 4 = PML4; 0 = page is free */
-    uint32_t older, newer; /* leaf tables in order of birth; page + 1 */
-};
-
-struct shadow {
-    struct mm *mm;
-    struct arena arena;
-    struct shadow_page *page;
-    gfn_t *gfns; /* of each leaf entry */
-    struct srmap rmap;
-    struct engine *engine[MAX_ENGINES];
-    uint32_t root; /* arena page of the PML4 */
-    spte_t monitor_half;
-    uint32_t oldest, newest; /* page + 1 */
-    struct shadow_stats stats;
-};
+/* Table pages taken back at once when the quota is used up: each batch costs one flush. */
+#define RECLAIM_BATCH 8
 
 /* --- entries --------------------------------------------------------------------------------- */
 
@@ -45,40 +23,43 @@ static spte_t *entry_at(const struct shadow *sh, uint32_t entry)
     return arena_table(&sh->arena, entry / ENTRIES) + entry % ENTRIES;
 }
 
-static spte_t entry_get(const struct shadow *sh, uint32_t entry)
+spte_t shadow_entry_get(const struct shadow *sh, uint32_t entry)
 {
     const _Atomic uint64_t *p = (const _Atomic uint64_t *)(const void *)entry_at(sh, entry);
     return (spte_t){atomic_load_explicit(p, memory_order_relaxed)};
 }
 
-static la_t entry_la(const struct shadow *sh, uint32_t entry)
+la_t shadow_entry_la(const struct shadow *sh, uint32_t entry)
 {
     const struct shadow_page *sp = &sh->page[entry / ENTRIES];
-    return sp->la + ((la_t)(entry % ENTRIES) << (PAGE_SHIFT + 9u * (sp->level - 1u)));
-}
-
-static unsigned level_index(la_t la, unsigned level)
-{
-    return (unsigned)(((uint64_t)la >> (PAGE_SHIFT + 9 * (level - 1))) & (ENTRIES - 1));
+    const unsigned shift = PAGE_SHIFT + 9u * (sp->role.level - 1u);
+    return shift >= 32 ? 0 : sp->la + ((la_t)(entry % ENTRIES) << shift);
 }
 
 /* The one place that changes an entry: stores it, and tells the engines if it restricts. */
-static void entry_set(struct shadow *sh, uint32_t entry, spte_t val)
+void shadow_entry_set(struct shadow *sh, uint32_t entry, spte_t val)
 {
+    const struct shadow_page *sp = &sh->page[entry / ENTRIES];
     _Atomic uint64_t *p = (_Atomic uint64_t *)(void *)entry_at(sh, entry);
     const spte_t old = {atomic_load_explicit(p, memory_order_relaxed)};
+    const bool everywhere = sp->multi || sp->role.level > 1;
 
     atomic_store_explicit(p, val.raw, memory_order_release);
-    if (spte_relaxes(old, val))
+    if (spte_relaxes(old, val) && !(spte_is_mmio(old) && old.raw != val.raw))
         return;
     sh->stats.restricts++;
-    for (int i = 0; i < MAX_ENGINES; i++)
-        if (sh->engine[i])
-            sh->engine[i]->ops->restricted(sh->engine[i], entry * (uint32_t)sizeof(spte_t),
-                                           entry_la(sh, entry), old, val);
+    for (int i = 0; i < MAX_ENGINES; i++) {
+        struct engine *e = sh->engine[i];
+        if (!e)
+            continue;
+        e->ops->restricted(e, entry * (uint32_t)sizeof(spte_t), shadow_entry_la(sh, entry), old,
+                           val);
+        if (everywhere)
+            e->ops->flush(e);
+    }
 }
 
-static void flush_engines(struct shadow *sh)
+void shadow_flush_engines(struct shadow *sh)
 {
     sh->stats.flushes++;
     for (int i = 0; i < MAX_ENGINES; i++)
@@ -88,26 +69,48 @@ static void flush_engines(struct shadow *sh)
         }
 }
 
-static bool entry_used(spte_t s)
+static bool is_monitor_half(const struct shadow *sh, uint32_t entry)
 {
-    return spte_present(s) || spte_is_mmio(s);
+    return sh->page[entry / ENTRIES].role.level == 4 && entry % ENTRIES == ENTRIES - 1;
 }
 
-/* Empty a leaf entry and its place in the reverse map (I3). */
-static void leaf_clear(struct shadow *sh, uint32_t entry)
+void shadow_entry_clear(struct shadow *sh, uint32_t entry)
 {
-    const spte_t old = entry_get(sh, entry);
-    if (!entry_used(old))
+    struct shadow_page *sp = &sh->page[entry / ENTRIES];
+    const spte_t old = shadow_entry_get(sh, entry);
+
+    if (!shadow_entry_used(old) || is_monitor_half(sh, entry))
         return;
-    if (spte_present(old)) {
-        srmap_remove(&sh->rmap, sh->gfns[entry], entry);
+    if (sp->role.level > 1) {
+        srmap_remove(&sh->parents, arena_page_of(spte_addr(old)), entry);
+    } else if (spte_present(old)) {
+        srmap_remove(&sh->rmap, sh->gfns[entry], entry); /* I3 */
         sh->stats.leaves--;
     }
-    entry_set(sh, entry, SPTE_NONE);
-    sh->page[entry / ENTRIES].live--;
+    shadow_entry_set(sh, entry, SPTE_NONE);
+    sp->live--;
+}
+
+/* An entry of a page comes into use. I4: with its first entry, a table is watched. */
+static void entry_use(struct shadow *sh, uint32_t entry, spte_t val, gpte_t from)
+{
+    struct shadow_page *sp = &sh->page[entry / ENTRIES];
+    if (sp->live++ == 0 && sp->role.kind == ROLE_TABLE && !sp->unsync && sp->role.gfn < MM_GFNS)
+        shadow_write_protect(sh, sp->role.gfn, 1);
+    sh->snapshot[entry] = from;
+    shadow_entry_set(sh, entry, val);
+    sh->stats.installs++;
 }
 
 /* --- table pages ----------------------------------------------------------------------------- */
+
+static bool role_same(const struct role *a, const struct role *b)
+{
+    return a->gfn == b->gfn && a->kind == b->kind && a->level == b->level &&
+           a->quadrant == b->quadrant && a->fmt == b->fmt && a->user == b->user &&
+           a->writable == b->writable && a->nx == b->nx && a->wp == b->wp && a->pse == b->pse &&
+           a->nxe == b->nxe;
+}
 
 static void age_append(struct shadow *sh, uint32_t page)
 {
@@ -123,7 +126,7 @@ static void age_append(struct shadow *sh, uint32_t page)
 
 static void age_remove(struct shadow *sh, uint32_t page)
 {
-    struct shadow_page *sp = &sh->page[page];
+    const struct shadow_page *sp = &sh->page[page];
     if (sp->older)
         sh->page[sp->older - 1].newer = sp->newer;
     else
@@ -134,50 +137,206 @@ static void age_remove(struct shadow *sh, uint32_t page)
         sh->newest = sp->older;
 }
 
-static uint32_t page_new(struct shadow *sh, unsigned level, la_t la, uint32_t parent)
+static void hash_remove(struct shadow *sh, uint32_t page)
+{
+    uint32_t *p = &sh->hash[shadow_hash(sh->page[page].role.gfn)];
+    while (*p != page + 1)
+        p = &sh->page[*p - 1].hash_next;
+    *p = sh->page[page].hash_next;
+}
+
+static uint32_t page_find(const struct shadow *sh, const struct role *role)
+{
+    for (uint32_t p = sh->hash[shadow_hash(role->gfn)]; p; p = sh->page[p - 1].hash_next)
+        if (role_same(&sh->page[p - 1].role, role))
+            return p - 1;
+    return NO_PAGE;
+}
+
+static uint32_t page_new(struct shadow *sh, const struct role *role)
 {
     const uint32_t page = arena_alloc(&sh->arena);
-    if (page == ARENA_NONE)
-        return ARENA_NONE;
-    sh->page[page] = (struct shadow_page){.parent = parent, .la = la, .level = (uint8_t)level};
-    if (level == 1)
+    if (page == NO_PAGE)
+        return NO_PAGE;
+    sh->page[page] = (struct shadow_page){.role = *role, .used = true};
+    if (role->kind != ROLE_ROOT) {
+        struct shadow_page *sp = &sh->page[page];
+        sp->hash_next = sh->hash[shadow_hash(role->gfn)];
+        sh->hash[shadow_hash(role->gfn)] = page + 1;
         age_append(sh, page);
+    }
     sh->stats.pages++;
     return page;
 }
 
-/* Unhook a leaf table from its parent, empty it and give it back. */
-static void leaf_table_drop(struct shadow *sh, uint32_t page)
+/* Take a page out of everything; its memory is free only after shadow_flush_engines(). */
+static void page_detach(struct shadow *sh, uint32_t page)
 {
     struct shadow_page *sp = &sh->page[page];
-    assert(sp->level == 1);
-    entry_set(sh, sp->parent, SPTE_NONE);
-    sh->page[sp->parent / ENTRIES].live--;
+    for (uint32_t e; (e = srmap_first(&sh->parents, page)) != SRMAP_END;)
+        shadow_entry_clear(sh, e);
     for (uint32_t i = 0; i < ENTRIES; i++)
-        leaf_clear(sh, page * ENTRIES + i);
-    age_remove(sh, page);
-    sp->level = 0;
-    /* Before the page can become another table, no CPU may hold it as this one. */
-    flush_engines(sh);
-    arena_free(&sh->arena, page);
+        shadow_entry_clear(sh, page * ENTRIES + i);
+    if (sp->unsync)
+        shadow_unsync_remove(sh, page);
+    if (sp->role.kind != ROLE_ROOT) {
+        hash_remove(sh, page);
+        age_remove(sh, page);
+    }
+    sp->used = false;
     sh->stats.pages--;
 }
 
-static bool reclaim_oldest(struct shadow *sh)
+static void pages_free(struct shadow *sh, const uint32_t *page, unsigned n)
 {
-    if (!sh->oldest)
-        return false;
-    leaf_table_drop(sh, sh->oldest - 1);
-    sh->stats.reclaims++;
-    return true;
+    if (n == 0)
+        return;
+    /* Before a page can become another table, no CPU may hold it as this one. */
+    shadow_flush_engines(sh);
+    for (unsigned i = 0; i < n; i++)
+        arena_free(&sh->arena, page[i]);
 }
 
-/* The leaf entry for la; NO_ENTRY if the walk ends above. */
-static uint32_t walk(const struct shadow *sh, la_t la)
+/* Make room in the arena, oldest pages first. false: nothing can go. */
+static bool reclaim(struct shadow *sh)
 {
-    uint32_t page = sh->root;
-    for (unsigned level = 4; level > 1; level--) {
-        const spte_t e = entry_get(sh, page * ENTRIES + level_index(la, level));
+    uint32_t gone[RECLAIM_BATCH];
+    unsigned n = 0;
+    while (n < RECLAIM_BATCH && sh->oldest) {
+        gone[n] = sh->oldest - 1;
+        page_detach(sh, gone[n++]);
+    }
+    sh->stats.reclaims += n;
+    pages_free(sh, gone, n);
+    return n > 0;
+}
+
+/* --- roots ----------------------------------------------------------------------------------- */
+
+static void root_drop(struct shadow *sh, struct root *r)
+{
+    const uint32_t gone[2] = {r->pml4, r->pdpt};
+    *entry_at(sh, r->pml4 * ENTRIES + ENTRIES - 1) = SPTE_NONE;
+    page_detach(sh, r->pml4);
+    page_detach(sh, r->pdpt);
+    pages_free(sh, gone, 2);
+    r->valid = false;
+}
+
+/* The least recently used root that is not current; NULL: none. */
+static struct root *root_victim(struct shadow *sh)
+{
+    struct root *victim = NULL;
+    for (int i = 0; i < MAX_ROOTS; i++) {
+        struct root *r = &sh->root[i];
+        if (!r->valid)
+            return r;
+        if (i != sh->current[0] && i != sh->current[1] && (!victim || r->used < victim->used))
+            victim = r;
+    }
+    return victim;
+}
+
+static uint32_t root_page(struct shadow *sh, unsigned level, bool user)
+{
+    const struct role role = {.kind = ROLE_ROOT, .level = (uint8_t)level, .user = user};
+    for (;;) {
+        const uint32_t page = page_new(sh, &role);
+        if (page != NO_PAGE)
+            return page;
+        if (reclaim(sh))
+            continue;
+        /* All that is left are other roots: SHADOW_MIN_PAGES leaves room for the current two. */
+        struct root *r = root_victim(sh);
+        assert(r && r->valid);
+        root_drop(sh, r);
+    }
+}
+
+static struct root *root_make(struct shadow *sh, bool user)
+{
+    struct root *r = root_victim(sh);
+    if (r->valid)
+        root_drop(sh, r);
+    const uint32_t pml4 = root_page(sh, 4, user), pdpt = root_page(sh, 3, user);
+    *r = (struct root){.mode = sh->mode, .user = user, .valid = true, .pml4 = pml4, .pdpt = pdpt};
+    sh->page[pml4].placed = sh->page[pdpt].placed = true;
+    shadow_entry_set(sh, pml4 * ENTRIES + ENTRIES - 1, sh->monitor_half);
+    srmap_add(&sh->parents, pdpt, pml4 * ENTRIES);
+    sh->page[pml4].live++;
+    shadow_entry_set(sh, pml4 * ENTRIES, spte_table(arena_mpa(pdpt)));
+    sh->stats.roots++;
+    return r;
+}
+
+/* With paging off there is one view. */
+static bool view_of(const struct shadow *sh, bool user)
+{
+    return user && sh->mode.fmt != GPAGING_OFF;
+}
+
+static struct root *root_get(struct shadow *sh, bool user)
+{
+    user = view_of(sh, user);
+    if (sh->current[user] < 0) {
+        struct root *r = NULL;
+        for (int i = 0; i < MAX_ROOTS && !r; i++)
+            if (sh->root[i].valid && sh->root[i].user == user &&
+                gmode_same(&sh->root[i].mode, &sh->mode))
+                r = &sh->root[i];
+        if (!r)
+            r = root_make(sh, user);
+        sh->current[user] = (int)(r - sh->root);
+    }
+    struct root *r = &sh->root[sh->current[user]];
+    r->used = ++sh->tick;
+    return r;
+}
+
+mpa_t shadow_root(struct shadow *sh, bool user)
+{
+    return arena_mpa(root_get(sh, user)->pml4);
+}
+
+void shadow_set_monitor_half(struct shadow *sh, spte_t e)
+{
+    sh->monitor_half = e;
+    for (int i = 0; i < MAX_ROOTS; i++)
+        if (sh->root[i].valid)
+            shadow_entry_set(sh, sh->root[i].pml4 * ENTRIES + ENTRIES - 1, e);
+}
+
+void shadow_load_mode(struct shadow *sh, const struct cpu *cpu)
+{
+    struct gmode now;
+    gmode_of(cpu, &now);
+    shadow_sync_all(sh);
+    if (gmode_same(&now, &sh->mode))
+        return;
+    sh->mode = now;
+    sh->current[0] = sh->current[1] = -1;
+}
+
+const struct gmode *shadow_mode(const struct shadow *sh)
+{
+    return &sh->mode;
+}
+
+/* --- walking the shadow ---------------------------------------------------------------------- */
+
+static unsigned level_index(la_t la, unsigned level)
+{
+    return (unsigned)(((uint64_t)la >> (PAGE_SHIFT + 9 * (level - 1))) & (ENTRIES - 1));
+}
+
+uint32_t shadow_find(const struct shadow *sh, la_t la, bool user)
+{
+    const int cur = sh->current[view_of(sh, user)];
+    if (cur < 0)
+        return NO_ENTRY;
+    uint32_t page = sh->root[cur].pdpt;
+    for (unsigned level = 3; level > 1; level--) {
+        const spte_t e = shadow_entry_get(sh, page * ENTRIES + level_index(la, level));
         if (!spte_present(e))
             return NO_ENTRY;
         page = arena_page_of(spte_addr(e));
@@ -185,39 +344,205 @@ static uint32_t walk(const struct shadow *sh, la_t la)
     return page * ENTRIES + level_index(la, 1);
 }
 
-static la_t table_la(la_t la, unsigned level)
+static bool effective_write(const struct shadow *sh, bool user, const struct walk *w)
 {
-    const unsigned shift = PAGE_SHIFT + 9 * level;
-    return shift >= 32 ? 0 : la & ~((1u << shift) - 1);
+    return w->writable || (!user && !sh->mode.wp && sh->mode.fmt != GPAGING_OFF);
 }
 
-/* The leaf entry for la, its tables made as needed. NO_ENTRY: the quota is used up. I5: a walk
- * starts over after a reclaim, because what it had passed may be gone. */
-static uint32_t walk_make(struct shadow *sh, la_t la)
+/* The role of the page directory that translates la. */
+static struct role directory_role(const struct shadow *sh, la_t la, bool user)
 {
-again:;
-    uint32_t page = sh->root;
-    for (unsigned level = 4; level > 1; level--) {
-        const uint32_t entry = page * ENTRIES + level_index(la, level);
-        const spte_t e = entry_get(sh, entry);
-        if (spte_present(e)) {
-            page = arena_page_of(spte_addr(e));
-            continue;
-        }
-        const uint32_t child = page_new(sh, level - 1, table_la(la, level - 1), entry);
-        if (child == ARENA_NONE) {
-            if (!reclaim_oldest(sh))
-                return NO_ENTRY;
-            goto again;
-        }
-        sh->page[page].live++;
-        entry_set(sh, entry, spte_table(arena_mpa(child)));
-        page = child;
+    const struct gmode *m = &sh->mode;
+    struct role r = {.level = 2, .user = user, .writable = true, .fmt = (uint8_t)m->fmt};
+    switch (m->fmt) {
+    case GPAGING_OFF:
+        r.kind = ROLE_DIRECT;
+        r.gfn = la >> 30 << 18;
+        return r;
+    case GPAGING_2LEVEL:
+        r.kind = ROLE_TABLE;
+        r.gfn = (uint32_t)(m->root >> PAGE_SHIFT);
+        r.quadrant = (uint8_t)(la >> 30);
+        break;
+    case GPAGING_PAE:
+        r.kind = ROLE_TABLE;
+        r.gfn = (uint32_t)(gpte_table((gpte_t){m->pdpte[la >> 30]}, m->fmt) >> PAGE_SHIFT);
+        break;
     }
-    return page * ENTRIES + level_index(la, 1);
+    r.pse = m->pse;
+    r.nxe = m->nx;
+    r.wp = !user && m->wp;
+    return r;
 }
 
-/* --- interface ------------------------------------------------------------------------------- */
+/* The role of the table below the directory. */
+static struct role table_role(const struct shadow *sh, la_t la, bool user, const struct walk *w)
+{
+    const struct gmode *m = &sh->mode;
+    struct role r = {.level = 1, .user = user, .writable = true, .fmt = (uint8_t)m->fmt};
+    const bool second_half = (la >> 21 & 1) != 0;
+
+    if (m->fmt == GPAGING_OFF) {
+        r.kind = ROLE_DIRECT;
+        r.gfn = la >> 21 << 9;
+        return r;
+    }
+    r.nxe = m->nx;
+    r.wp = !user && m->wp;
+    if (w->large) {
+        r.kind = ROLE_SPLINTER;
+        r.gfn = (uint32_t)(w->gpa >> 21 << 9);
+        r.writable = effective_write(sh, user, w) && w->dirty;
+        r.nx = w->nx;
+        return r;
+    }
+    r.kind = ROLE_TABLE;
+    r.gfn = (uint32_t)(gpte_table(w->pde, m->fmt) >> PAGE_SHIFT);
+    r.quadrant = m->fmt == GPAGING_2LEVEL && second_half;
+    r.writable = (w->pde.raw & GPTE_W) != 0;
+    r.nx = m->nx && (w->pde.raw & GPTE_NX);
+    return r;
+}
+
+/* The child of an entry, with this role; what hangs there otherwise goes. NO_PAGE: the quota is
+ * used up. */
+static uint32_t child_get(struct shadow *sh, uint32_t entry, const struct role *role, la_t la,
+                          gpte_t from)
+{
+    const spte_t e = shadow_entry_get(sh, entry);
+    if (spte_present(e)) {
+        const uint32_t page = arena_page_of(spte_addr(e));
+        if (role_same(&sh->page[page].role, role)) {
+            sh->snapshot[entry] = from;
+            return page;
+        }
+        shadow_entry_clear(sh, entry);
+    }
+    uint32_t page = page_find(sh, role);
+    if (page == NO_PAGE)
+        page = page_new(sh, role);
+    if (page == NO_PAGE)
+        return NO_PAGE;
+    struct shadow_page *sp = &sh->page[page];
+    if (!sp->placed) {
+        sp->placed = true;
+        sp->la = la;
+    } else if (sp->la != la) {
+        sp->multi = true;
+    }
+    srmap_add(&sh->parents, page, entry);
+    entry_use(sh, entry, spte_table(arena_mpa(page)), from);
+    return page;
+}
+
+/* The leaf entry for la, its tables made as needed; NO_ENTRY: the quota is too small. I5:
+ * everything is looked up again after a reclaim. */
+static uint32_t find_or_make(struct shadow *sh, la_t la, bool user, const struct walk *w)
+{
+    const struct role dir = directory_role(sh, la, user), table = table_role(sh, la, user, w);
+    do {
+        const uint32_t pdpt = root_get(sh, user)->pdpt;
+        const uint32_t d = child_get(sh, pdpt * ENTRIES + level_index(la, 3), &dir,
+                                     la & ~(la_t)0x3fffffff, (gpte_t){0});
+        if (d == NO_PAGE)
+            continue;
+        const uint32_t t =
+            child_get(sh, d * ENTRIES + level_index(la, 2), &table, la & ~(la_t)0x1fffff, w->pde);
+        if (t != NO_PAGE)
+            return t * ENTRIES + level_index(la, 1);
+    } while (reclaim(sh));
+    return NO_ENTRY;
+}
+
+/* --- mapping --------------------------------------------------------------------------------- */
+
+static int install(struct shadow *sh, la_t la, bool user, const struct walk *w, spte_t val)
+{
+    const gfn_t gfn = gfn_of(w->gpa);
+    const uint32_t entry = find_or_make(sh, la, user, w);
+    if (entry == NO_ENTRY)
+        return -ENOSPC;
+    const gpte_t from = w->large ? (gpte_t){0} : w->pte;
+    const spte_t old = shadow_entry_get(sh, entry);
+    if (spte_present(old) && spte_present(val) && sh->gfns[entry] == gfn) {
+        /* the same page with another frame or right */
+        sh->snapshot[entry] = from;
+        if (old.raw != val.raw) {
+            shadow_entry_set(sh, entry, val);
+            sh->stats.installs++;
+        }
+        return 0;
+    }
+    shadow_entry_clear(sh, entry);
+    sh->gfns[entry] = gfn;
+    if (spte_present(val)) {
+        srmap_add(&sh->rmap, gfn, entry); /* I3 */
+        sh->stats.leaves++;
+    }
+    entry_use(sh, entry, val, from);
+    return 0;
+}
+
+int shadow_map(struct shadow *sh, la_t la, bool user, const struct walk *w, frame_t frame,
+               bool writable)
+{
+    user = view_of(sh, user);
+    /* I2, I4 */
+    const bool write = writable && w->dirty && effective_write(sh, user, w) &&
+                       !shadow_table_protected(sh, gfn_of(w->gpa));
+    const int rc = install(sh, la, user, w, spte_leaf(frame, write, w->nx));
+    /* A table that maps itself: installing its first entry has just made it a watched table. */
+    if (write && shadow_table_protected(sh, gfn_of(w->gpa)))
+        shadow_write_protect(sh, gfn_of(w->gpa), 1);
+    return rc;
+}
+
+int shadow_map_mmio(struct shadow *sh, la_t la, bool user, const struct walk *w)
+{
+    user = view_of(sh, user);
+    const bool write = w->dirty && effective_write(sh, user, w);
+    const spte_t val = {(w->gpa & ~(uint64_t)PAGE_MASK) | SPTE_MMIO | (write ? SPTE_W : 0) |
+                        (w->nx ? SPTE_NX : 0)};
+    return install(sh, la, user, w, val);
+}
+
+spte_t shadow_lookup(const struct shadow *sh, la_t la, bool user, gfn_t *gfn)
+{
+    const uint32_t entry = shadow_find(sh, la, user);
+    if (entry == NO_ENTRY)
+        return SPTE_NONE;
+    if (gfn)
+        *gfn = sh->gfns[entry];
+    return shadow_entry_get(sh, entry);
+}
+
+void shadow_zap(struct shadow *sh, gfn_t gfn, uint32_t n)
+{
+    for (gfn_t g = gfn; g - gfn < n; g++)
+        for (uint32_t e; (e = srmap_first(&sh->rmap, g)) != SRMAP_END;)
+            shadow_entry_clear(sh, e);
+}
+
+void shadow_write_protect(struct shadow *sh, gfn_t gfn, uint32_t n)
+{
+    for (gfn_t g = gfn; g - gfn < n; g++) {
+        struct srmap_iter it;
+        for (uint32_t e = srmap_iter_first(&sh->rmap, g, &it); e != SRMAP_END;
+             e = srmap_iter_next(&sh->rmap, &it)) {
+            const spte_t old = shadow_entry_get(sh, e);
+            if (spte_writable(old))
+                shadow_entry_set(sh, e, (spte_t){old.raw & ~SPTE_W});
+        }
+    }
+}
+
+void shadow_zap_all(struct shadow *sh)
+{
+    while (reclaim(sh))
+        ;
+}
+
+/* --- life ------------------------------------------------------------------------------------ */
 
 static void on_invalidate(void *ctx, gfn_t gfn, uint32_t n)
 {
@@ -245,7 +570,7 @@ static void *reserve(size_t bytes)
     return p == MAP_FAILED ? NULL : p;
 }
 
-int shadow_create(struct mm *mm, uint32_t quota, struct shadow **out)
+int shadow_create(struct gmem *g, uint32_t quota, struct shadow **out)
 {
     if (quota < SHADOW_MIN_PAGES)
         return -EINVAL;
@@ -258,19 +583,22 @@ int shadow_create(struct mm *mm, uint32_t quota, struct shadow **out)
         return err;
     }
     const size_t entries = (size_t)sh->arena.pages * ENTRIES;
-    sh->mm = mm;
+    sh->gmem = g;
+    sh->current[0] = sh->current[1] = -1;
     sh->page = reserve(sh->arena.pages * sizeof *sh->page);
     sh->gfns = reserve(entries * sizeof *sh->gfns);
+    sh->snapshot = reserve(entries * sizeof *sh->snapshot);
     err = srmap_create(&sh->rmap, MM_GFNS, (uint32_t)entries);
-    sh->root = sh->page && sh->gfns && !err ? page_new(sh, 4, 0, NO_ENTRY) : ARENA_NONE;
-    if (sh->root == ARENA_NONE) {
+    if (!err)
+        err = srmap_create(&sh->parents, sh->arena.pages, (uint32_t)entries);
+    if (!sh->page || !sh->gfns || !sh->snapshot || err) {
         shadow_destroy(sh);
         return -ENOMEM;
     }
-    mm_set_notifier(mm, &(struct mm_notifier){.ctx = sh,
-                                              .invalidate = on_invalidate,
-                                              .write_protect = on_write_protect,
-                                              .test_clear_young = on_test_clear_young});
+    mm_set_notifier(g->mm, &(struct mm_notifier){.ctx = sh,
+                                                 .invalidate = on_invalidate,
+                                                 .write_protect = on_write_protect,
+                                                 .test_clear_young = on_test_clear_young});
     *out = sh;
     return 0;
 }
@@ -280,12 +608,15 @@ void shadow_destroy(struct shadow *sh)
     if (!sh)
         return;
     const size_t pages = sh->arena.pages;
-    mm_set_notifier(sh->mm, NULL);
+    mm_set_notifier(sh->gmem->mm, NULL);
     if (sh->page)
         munmap(sh->page, pages * sizeof *sh->page);
     if (sh->gfns)
         munmap(sh->gfns, pages * ENTRIES * sizeof *sh->gfns);
+    if (sh->snapshot)
+        munmap(sh->snapshot, pages * ENTRIES * sizeof *sh->snapshot);
     srmap_destroy(&sh->rmap);
+    srmap_destroy(&sh->parents);
     arena_destroy(&sh->arena);
     free(sh);
 }
@@ -311,157 +642,7 @@ struct arena *shadow_arena(struct shadow *sh)
 {
     return &sh->arena;
 }
-mpa_t shadow_root(struct shadow *sh)
-{
-    return arena_mpa(sh->root);
-}
-
-void shadow_set_monitor_half(struct shadow *sh, spte_t e)
-{
-    sh->monitor_half = e;
-    entry_set(sh, sh->root * ENTRIES + ENTRIES - 1, e);
-}
-
-static int install(struct shadow *sh, la_t la, gfn_t gfn, spte_t val)
-{
-    const uint32_t entry = walk_make(sh, la);
-    if (entry == NO_ENTRY)
-        return -ENOSPC;
-    const spte_t old = entry_get(sh, entry);
-    if (old.raw == val.raw)
-        return 0;
-    if (spte_present(old) && spte_present(val) && sh->gfns[entry] == gfn) {
-        entry_set(sh, entry, val); /* the same page with another frame or right */
-    } else {
-        leaf_clear(sh, entry);
-        if (spte_present(val)) {
-            sh->gfns[entry] = gfn;
-            srmap_add(&sh->rmap, gfn, entry);
-            sh->stats.leaves++;
-        }
-        entry_set(sh, entry, val);
-        sh->page[entry / ENTRIES].live++;
-    }
-    sh->stats.installs++;
-    return 0;
-}
-
-int shadow_map(struct shadow *sh, la_t la, gfn_t gfn, frame_t frame, bool writable)
-{
-    return install(sh, la, gfn, spte_leaf(frame, writable, false));
-}
-
-int shadow_map_mmio(struct shadow *sh, la_t la, gfn_t gfn)
-{
-    return install(sh, la, gfn, spte_mmio(gfn));
-}
-
-spte_t shadow_lookup(const struct shadow *sh, la_t la)
-{
-    const uint32_t entry = walk(sh, la);
-    return entry == NO_ENTRY ? SPTE_NONE : entry_get(sh, entry);
-}
-
-void shadow_zap(struct shadow *sh, gfn_t gfn, uint32_t n)
-{
-    for (gfn_t g = gfn; g - gfn < n; g++)
-        for (uint32_t e; (e = srmap_first(&sh->rmap, g)) != SRMAP_END;)
-            leaf_clear(sh, e);
-}
-
-void shadow_write_protect(struct shadow *sh, gfn_t gfn, uint32_t n)
-{
-    for (gfn_t g = gfn; g - gfn < n; g++) {
-        struct srmap_iter it;
-        for (uint32_t e = srmap_iter_first(&sh->rmap, g, &it); e != SRMAP_END;
-             e = srmap_iter_next(&sh->rmap, &it)) {
-            const spte_t old = entry_get(sh, e);
-            if (spte_writable(old))
-                entry_set(sh, e, (spte_t){old.raw & ~SPTE_W});
-        }
-    }
-}
-
-void shadow_zap_all(struct shadow *sh)
-{
-    while (sh->oldest)
-        leaf_table_drop(sh, sh->oldest - 1);
-}
-
 void shadow_get_stats(const struct shadow *sh, struct shadow_stats *out)
 {
     *out = sh->stats;
-}
-
-/* --- audit ----------------------------------------------------------------------------------- */
-
-static int audit_leaf(struct shadow *sh, uint32_t entry, char *msg, size_t len)
-{
-    const spte_t s = entry_get(sh, entry);
-    if (!spte_present(s))
-        return 0;
-    const gfn_t gfn = sh->gfns[entry];
-    const la_t la = entry_la(sh, entry);
-    const pte_t pte = mm_pte(sh->mm, gfn);
-
-    if (!pte_present(pte) || pte_frame(pte) != spte_frame(s)) {
-        snprintf(msg, len, "I1: shadow of %08x maps frame %u, the mm's entry for gfn %x is %08x",
-                 la, spte_frame(s), gfn, pte.raw);
-        return -EUCLEAN;
-    }
-    if (spte_writable(s) && !(pte_writable(pte) && pte_dirty(pte))) {
-        snprintf(msg, len, "I2: shadow of %08x is writable, the mm's entry for gfn %x is %08x", la,
-                 gfn, pte.raw);
-        return -EUCLEAN;
-    }
-    if (!srmap_contains(&sh->rmap, gfn, entry)) {
-        snprintf(msg, len, "I3: shadow of %08x is not in the reverse map of gfn %x", la, gfn);
-        return -EUCLEAN;
-    }
-    return 0;
-}
-
-int shadow_audit(struct shadow *sh, char *msg, size_t len)
-{
-    uint64_t leaves = 0;
-    for (uint32_t page = 0; page < sh->arena.grown; page++) {
-        const struct shadow_page *sp = &sh->page[page];
-        uint32_t live = 0;
-        if (sp->level == 0)
-            continue;
-        for (uint32_t i = 0; i < ENTRIES; i++) {
-            const spte_t s = entry_get(sh, page * ENTRIES + i);
-            if (sp->level == 4 && i == ENTRIES - 1) {
-                if (s.raw != sh->monitor_half.raw) {
-                    snprintf(msg, len, "I6: root %u has lost the monitor's half", page);
-                    return -EUCLEAN;
-                }
-                continue;
-            }
-            live += entry_used(s);
-            if (sp->level == 1) {
-                leaves += spte_present(s);
-                int err = audit_leaf(sh, page * ENTRIES + i, msg, len);
-                if (err)
-                    return err;
-            } else if (spte_present(s) && (spte_addr(s) < ARENA_MPA ||
-                                           arena_page_of(spte_addr(s)) >= sh->arena.grown)) {
-                snprintf(msg, len, "I6: table %u entry %u points outside the arena: %llx", page, i,
-                         (unsigned long long)s.raw);
-                return -EUCLEAN;
-            }
-        }
-        if (live != sp->live) {
-            snprintf(msg, len, "table %u of level %u has %u entries in use and counts %u", page,
-                     sp->level, live, sp->live);
-            return -EUCLEAN;
-        }
-    }
-    if (leaves != sh->stats.leaves || leaves != srmap_count(&sh->rmap)) {
-        snprintf(msg, len, "I3: %llu present leaf entries, %llu counted, %llu in the reverse map",
-                 (unsigned long long)leaves, (unsigned long long)sh->stats.leaves,
-                 (unsigned long long)srmap_count(&sh->rmap));
-        return -EUCLEAN;
-    }
-    return 0;
 }

@@ -1,21 +1,35 @@
 /*
  * The shadow tables of one VM: the long-mode page tables that the CPU really walks, composed of
- * what the guest's own tables say (paging off: linear = guest-physical) and what backs each page.
+ * what the guest's own tables say and what backs each page.
+ *
+ * A shadow table page is known by its role: which guest table (or which linear or guest-physical
+ * range) it stands for, level, view, rights that it inherits, format, CR0.WP and the like. It may
+ * hang in many places of many roots. There are two roots for a guest's CR3: the kernel view
+ * translates accesses with supervisor rights, the user view those with user rights. Roots and
+ * tables are kept over CR3 switches.
+ *
+ * Between flushes a guest table may be out of step with its shadow exactly as with a TLB. A table
+ * that is in step is mapped read-only for the guest; its first write marks it out of step; CR3
+ * loads and INVLPG bring it back (shadow_sync.c).
  *
  * Invariants, named where they are enforced and checked by shadow_audit():
  *  I1  A present shadow PTE maps the frame that the mm has for that gfn right now.
- *  I2  It is writable only if the guest may write there, and the mm says that the frame is private
- * to this mm, dirty, and not being written out. I3  Every present shadow PTE is in the reverse map
- * of its gfn; nothing else is. I4  No guest-writable mapping of a guest page table exists unless
- * that table is marked out of step. I5  A root is checked for validity after anything that may
- * reclaim shadow pages. I6  The monitor's memory is mapped in no guest-visible half of any root.
+ *  I2  It is writable only if the guest's entries allow it, the guest's entry is dirty, and the mm
+ * says that the frame is private to this mm, dirty, and not being written out. I3  Every present
+ * shadow PTE is in the reverse map of its gfn; nothing else is. I4  No guest-writable mapping of a
+ * guest page table exists unless that table is marked out of step or its shadow is empty; none is
+ * marked so after a full flush. I5  A root, and whatever a walk has passed, is looked up again
+ * after anything that may reclaim shadow pages. I6  The user view maps no supervisor page; the
+ * monitor's memory is mapped in no guest-visible half of any root.
  */
 #ifndef UMBRA_VMM_SHADOW_SHADOW_H
 #define UMBRA_VMM_SHADOW_SHADOW_H
 
 #include "mm/mm.h"
 #include "vmm/cpu/regs.h"
+#include "vmm/gmem.h"
 #include "vmm/shadow/arena.h"
+#include "vmm/shadow/walk.h"
 
 struct shadow;
 struct engine;
@@ -27,12 +41,16 @@ struct shadow_stats {
     uint64_t restricts; /* entries taken away or made read-only */
     uint64_t reclaims;  /* table pages taken back because the quota was used up */
     uint64_t flushes;
+    uint64_t roots;      /* made */
+    uint64_t unsyncs;    /* tables that went out of step */
+    uint64_t syncs;      /* tables brought back */
+    uint64_t sync_drops; /* entries that a sync found stale */
 };
 
-/* mm: what backs guest-physical memory; the shadow registers itself as its notifier. quota: most
- * table pages, at least SHADOW_MIN_PAGES. 0, -EINVAL, -ENOMEM. */
-#define SHADOW_MIN_PAGES 16
-int shadow_create(struct mm *mm, uint32_t quota, struct shadow **out);
+/* g: guest-physical memory; the shadow registers itself as notifier of its mm. quota: most table
+ * pages, at least SHADOW_MIN_PAGES. 0, -EINVAL, -ENOMEM. */
+#define SHADOW_MIN_PAGES 32
+int shadow_create(struct gmem *g, uint32_t quota, struct shadow **out);
 void shadow_destroy(struct shadow *sh);
 
 /* Engines that cache translations of these tables; at most two. */
@@ -40,40 +58,62 @@ void shadow_attach(struct shadow *sh, struct engine *e);
 void shadow_detach(struct shadow *sh, struct engine *e);
 
 struct arena *shadow_arena(struct shadow *sh);
-/* Machine-physical address of the PML4 the CPU must use now. Its entry 511 is the engine's. */
-mpa_t shadow_root(struct shadow *sh);
+/* Machine-physical address of the PML4 for accesses with user or supervisor rights; made if need
+ * be. Its entry 511 is the engine's. */
+mpa_t shadow_root(struct shadow *sh, bool user);
 /* Put e (the stub's tables) into entry 511 of every root there is and will be. */
 void shadow_set_monitor_half(struct shadow *sh, spte_t e);
 
+/* --- what the guest does to its MMU ----------------------------------------------------------- */
+
+/* CR0, CR3, CR4, EFER or the PDPTEs were loaded: change roots if they say so, and bring all tables
+ * back into step (a load of CR3 flushes also when it loads the same value). */
+void shadow_load_mode(struct shadow *sh, const struct cpu *cpu);
+const struct gmode *shadow_mode(const struct shadow *sh);
+/* INVLPG: bring what translates la back into step (SDM vol. 3, 4.10.4.1). */
+void shadow_invlpg(struct shadow *sh, la_t la);
+/* Guest memory at gfn is about to be written, or was: if it is a guest table, it is out of step. */
+void shadow_table_written(struct shadow *sh, gfn_t gfn);
+
+/* Is gfn a guest table that is in step, so that the guest may not write it unseen? */
+bool shadow_table_protected(const struct shadow *sh, gfn_t gfn);
+
+/* --- mapping ---------------------------------------------------------------------------------- */
+
 /*
- * Make la translate to frame (which backs gfn). Relaxing only ever stores; anything else tells the
- * engines. 0; -ENOSPC: the quota cannot hold even one path (cannot happen above SHADOW_MIN_PAGES).
+ * Make la translate in one view as w found (rights, gfn), to frame. writable: the mm lets it be
+ * written. For a write to a guest table call shadow_table_written() first. Relaxing only ever
+ * stores; anything else tells the engines. 0; -ENOSPC: the quota cannot hold even one path (cannot
+ * happen from SHADOW_MIN_PAGES on).
  */
-int shadow_map(struct shadow *sh, la_t la, gfn_t gfn, frame_t frame, bool writable);
-/* Make la a hole that goes to memory-mapped I/O at gfn. */
-int shadow_map_mmio(struct shadow *sh, la_t la, gfn_t gfn);
+int shadow_map(struct shadow *sh, la_t la, bool user, const struct walk *w, frame_t frame,
+               bool writable);
+/* Make la a hole that goes to memory-mapped I/O at w->gpa. */
+int shadow_map_mmio(struct shadow *sh, la_t la, bool user, const struct walk *w);
 
-/* The leaf entry for la, SPTE_NONE if the walk ends above. */
-spte_t shadow_lookup(const struct shadow *sh, la_t la);
+/* The leaf entry for la in one view, SPTE_NONE if the walk ends above; *gfn (may be NULL) is what
+ * it maps. */
+spte_t shadow_lookup(const struct shadow *sh, la_t la, bool user, gfn_t *gfn);
 
-/* A non-present entry that remembers an MMIO page. */
-static inline spte_t spte_mmio(gfn_t gfn)
-{
-    return (spte_t){((uint64_t)gfn << PAGE_SHIFT) | 0x800};
-}
+/* A non-present entry that remembers an MMIO page, and whether it may be written. */
+#define SPTE_MMIO ((uint64_t)0x800)
 static inline bool spte_is_mmio(spte_t s)
 {
-    return (s.raw & (SPTE_P | 0x800)) == 0x800;
+    return (s.raw & (SPTE_P | SPTE_MMIO)) == SPTE_MMIO;
+}
+static inline bool shadow_entry_used(spte_t s)
+{
+    return spte_present(s) || spte_is_mmio(s);
 }
 
 /* Take away every mapping of gfn .. gfn+n-1, or its right to write. */
 void shadow_zap(struct shadow *sh, gfn_t gfn, uint32_t n);
 void shadow_write_protect(struct shadow *sh, gfn_t gfn, uint32_t n);
-/* Drop every table but the roots. */
+/* Drop every table but the current roots. */
 void shadow_zap_all(struct shadow *sh);
 
 void shadow_get_stats(const struct shadow *sh, struct shadow_stats *out);
-/* Check I1, I2, I3, I6 over every entry. 0 or -EUCLEAN with the first fault described in msg. */
+/* Check the invariants over every entry. 0 or -EUCLEAN with the first fault described in msg. */
 int shadow_audit(struct shadow *sh, char *msg, size_t len);
 
 #endif

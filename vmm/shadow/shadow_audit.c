@@ -1,0 +1,151 @@
+/*
+ * The audit of the shadow tables: every invariant of shadow.h, over every entry.
+ */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "vmm/shadow/shadow_int.h"
+
+struct audit {
+    struct shadow *sh;
+    char *msg;
+    size_t len;
+    uint64_t leaves, links;
+};
+
+__attribute__((format(printf, 2, 3))) static int broken(struct audit *a, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(a->msg, a->len, fmt, ap);
+    va_end(ap);
+    return -EUCLEAN;
+}
+
+static int audit_leaf(struct audit *a, uint32_t entry)
+{
+    struct shadow *sh = a->sh;
+    const struct shadow_page *sp = &sh->page[entry / ENTRIES];
+    const spte_t s = shadow_entry_get(sh, entry);
+    const gfn_t gfn = sh->gfns[entry];
+    const la_t la = shadow_entry_la(sh, entry);
+
+    if (!spte_present(s))
+        return 0;
+    a->leaves++;
+    const pte_t pte = mm_pte(sh->gmem->mm, gfn);
+    if (!pte_present(pte) || pte_frame(pte) != spte_frame(s))
+        return broken(a, "I1: shadow of %08x maps frame %u, the mm's entry for gfn %x is %08x", la,
+                      spte_frame(s), gfn, pte.raw);
+    if (spte_writable(s) && !(pte_writable(pte) && pte_dirty(pte)))
+        return broken(a, "I2: shadow of %08x is writable, the mm's entry for gfn %x is %08x", la,
+                      gfn, pte.raw);
+    if (spte_writable(s) && sp->role.kind == ROLE_TABLE && !gpte_dirty(sh->snapshot[entry]))
+        return broken(a, "I2: shadow of %08x is writable, the guest's entry %llx is clean", la,
+                      (unsigned long long)sh->snapshot[entry].raw);
+    if (spte_writable(s) && shadow_table_protected(sh, gfn))
+        return broken(a, "I4: shadow of %08x lets write gfn %x, a guest table in step", la, gfn);
+    if (sp->role.kind == ROLE_TABLE && sp->role.user && !(sh->snapshot[entry].raw & GPTE_U))
+        return broken(a, "I6: the user view of %08x maps a supervisor page (%llx)", la,
+                      (unsigned long long)sh->snapshot[entry].raw);
+    if (!srmap_contains(&sh->rmap, gfn, entry))
+        return broken(a, "I3: shadow of %08x is not in the reverse map of gfn %x", la, gfn);
+    return 0;
+}
+
+static int audit_link(struct audit *a, uint32_t entry)
+{
+    struct shadow *sh = a->sh;
+    const struct shadow_page *sp = &sh->page[entry / ENTRIES];
+    const spte_t s = shadow_entry_get(sh, entry);
+
+    if (sp->role.level == 4 && entry % ENTRIES == ENTRIES - 1)
+        return s.raw == sh->monitor_half.raw
+                   ? 0
+                   : broken(a, "I6: root %u has lost the monitor's half", entry / ENTRIES);
+    if (!spte_present(s))
+        return 0;
+    a->links++;
+    if (spte_addr(s) < ARENA_MPA || arena_page_of(spte_addr(s)) >= sh->arena.grown)
+        return broken(a, "I6: table %u entry %u points outside the arena: %llx", entry / ENTRIES,
+                      entry % ENTRIES, (unsigned long long)s.raw);
+    const uint32_t child = arena_page_of(spte_addr(s));
+    const struct shadow_page *cp = &sh->page[child];
+    if (!cp->used || cp->role.level + 1 != sp->role.level || cp->role.user != sp->role.user)
+        return broken(a, "table %u entry %u points to table %u, which is no child for it",
+                      entry / ENTRIES, entry % ENTRIES, child);
+    if (!srmap_contains(&sh->parents, child, entry))
+        return broken(a, "table %u does not know its parent, table %u entry %u", child,
+                      entry / ENTRIES, entry % ENTRIES);
+    return 0;
+}
+
+/* A table that is in step has been made from what the guest has now, A and D aside. */
+static int audit_step(struct audit *a, uint32_t entry)
+{
+    struct shadow *sh = a->sh;
+    const struct shadow_page *sp = &sh->page[entry / ENTRIES];
+    gpte_t now;
+
+    if (sp->role.kind != ROLE_TABLE || sp->unsync || sp->role.gfn >= MM_GFNS ||
+        !shadow_entry_used(shadow_entry_get(sh, entry)))
+        return 0;
+    /* A table that is swapped out cannot have changed; do not bring it in for this. */
+    if (!pte_present(mm_pte(sh->gmem->mm, sp->role.gfn)))
+        return 0;
+    if (shadow_guest_entry(sh, entry / ENTRIES, entry % ENTRIES, &now) < 0)
+        return 0;
+    if ((now.raw ^ sh->snapshot[entry].raw) & ~(GPTE_A | GPTE_D))
+        return broken(a, "I4: table gfn %x is marked in step, its entry is %llx and was %llx",
+                      sp->role.gfn, (unsigned long long)now.raw,
+                      (unsigned long long)sh->snapshot[entry].raw);
+    return 0;
+}
+
+static int audit_page(struct audit *a, uint32_t page)
+{
+    const struct shadow_page *sp = &a->sh->page[page];
+    uint32_t live = 0;
+
+    for (uint32_t i = 0; i < ENTRIES; i++) {
+        const uint32_t entry = page * ENTRIES + i;
+        const bool monitor = sp->role.level == 4 && i == ENTRIES - 1;
+        live += !monitor && shadow_entry_used(shadow_entry_get(a->sh, entry));
+        int err = sp->role.level == 1 ? audit_leaf(a, entry) : audit_link(a, entry);
+        if (!err)
+            err = audit_step(a, entry);
+        if (err)
+            return err;
+    }
+    return live == sp->live ? 0
+                            : broken(a, "table %u of level %u has %u entries in use and counts %u",
+                                     page, sp->role.level, live, sp->live);
+}
+
+int shadow_audit(struct shadow *sh, char *msg, size_t len)
+{
+    struct audit a = {.sh = sh, .msg = msg, .len = len};
+    uint64_t pages = 0;
+
+    for (uint32_t page = 0; page < sh->arena.grown; page++) {
+        if (!sh->page[page].used)
+            continue;
+        pages++;
+        const int err = audit_page(&a, page);
+        if (err)
+            return err;
+    }
+    if (a.leaves != sh->stats.leaves || a.leaves != srmap_count(&sh->rmap))
+        return broken(&a, "I3: %llu present leaf entries, %llu counted, %llu in the reverse map",
+                      (unsigned long long)a.leaves, (unsigned long long)sh->stats.leaves,
+                      (unsigned long long)srmap_count(&sh->rmap));
+    if (a.links != srmap_count(&sh->parents))
+        return broken(&a, "%llu links between tables, %llu in the list of parents",
+                      (unsigned long long)a.links, (unsigned long long)srmap_count(&sh->parents));
+    if (pages != sh->stats.pages || pages != sh->arena.used)
+        return broken(&a, "%llu table pages in use, %llu counted, the arena counts %u",
+                      (unsigned long long)pages, (unsigned long long)sh->stats.pages,
+                      sh->arena.used);
+    return 0;
+}

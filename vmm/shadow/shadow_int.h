@@ -1,0 +1,99 @@
+/*
+ * Inside of the shadow tables: page roles and what lies beside each table page. For vmm/shadow/
+ * only.
+ */
+#ifndef UMBRA_VMM_SHADOW_SHADOW_INT_H
+#define UMBRA_VMM_SHADOW_SHADOW_INT_H
+
+#include "vmm/shadow/shadow.h"
+#include "vmm/shadow/srmap.h"
+
+#define ENTRIES     512u
+#define MAX_ENGINES 2
+#define MAX_ROOTS   64
+#define NO_ENTRY    UINT32_MAX
+#define NO_PAGE     ARENA_NONE
+#define HASH_SIZE   4096u
+
+/* What a table page stands for. */
+enum role_kind {
+    ROLE_ROOT,     /* PML4 or PDPT of a root */
+    ROLE_DIRECT,   /* paging off: gfn = la >> 12 */
+    ROLE_TABLE,    /* (a part of) a guest table at gfn */
+    ROLE_SPLINTER, /* part of a large page, first guest page gfn */
+};
+
+struct role {
+    uint32_t gfn;
+    uint8_t kind;     /* enum role_kind */
+    uint8_t level;    /* 1 = entries map pages .. 4 = PML4 */
+    uint8_t quadrant; /* two-level: which 512 shadow entries of the guest's 1024 */
+    uint8_t fmt;      /* enum gpaging */
+    bool user;        /* view */
+    bool writable;    /* inherited rights */
+    bool nx;
+    bool wp, pse, nxe; /* of the mode, where entries depend on them */
+};
+
+struct shadow_page {
+    struct role role;
+    la_t la;     /* the first linear address it translates, where it hangs in one place only */
+    bool placed; /* la is known */
+    bool multi;  /* it hangs, or has hung, at several linear addresses */
+    bool used;
+    bool unsync;                       /* the guest may have written the table since */
+    uint16_t live;                     /* entries in use */
+    uint32_t hash_next;                /* page + 1 */
+    uint32_t older, newer;             /* by birth; page + 1 */
+    uint32_t unsync_prev, unsync_next; /* page + 1 */
+};
+
+struct root {
+    struct gmode mode;
+    bool user, valid;
+    uint32_t pml4, pdpt;
+    uint64_t used; /* tick of the last use */
+};
+
+struct shadow {
+    struct gmem *gmem;
+    struct arena arena;
+    struct shadow_page *page;
+    gfn_t *gfns;              /* of each leaf entry */
+    gpte_t *snapshot;         /* the guest entry that each entry was made from */
+    struct srmap rmap;        /* gfn -> leaf entries */
+    struct srmap parents;     /* page -> entries that point to it */
+    uint32_t hash[HASH_SIZE]; /* by gfn; page + 1 */
+    struct engine *engine[MAX_ENGINES];
+    struct gmode mode;
+    struct root root[MAX_ROOTS];
+    int current[2]; /* index into root[] by view; -1: not made yet */
+    uint64_t tick;
+    spte_t monitor_half;
+    uint32_t oldest, newest; /* page + 1 */
+    uint32_t unsync;         /* head of the list; page + 1 */
+    struct shadow_stats stats;
+};
+
+spte_t shadow_entry_get(const struct shadow *sh, uint32_t entry);
+void shadow_entry_set(struct shadow *sh, uint32_t entry, spte_t val);
+la_t shadow_entry_la(const struct shadow *sh, uint32_t entry);
+/* Empty an entry of any level, with its place in the reverse map or its child's list of parents. */
+void shadow_entry_clear(struct shadow *sh, uint32_t entry);
+/* Index of the leaf entry for la under the current root of a view; NO_ENTRY: the walk ends above.
+ */
+uint32_t shadow_find(const struct shadow *sh, la_t la, bool user);
+void shadow_flush_engines(struct shadow *sh);
+
+/* shadow_sync.c */
+void shadow_unsync_remove(struct shadow *sh, uint32_t page);
+void shadow_sync_all(struct shadow *sh);
+/* The guest entry that a shadow entry of a ROLE_TABLE page stands for. 0 or negative. */
+int shadow_guest_entry(struct shadow *sh, uint32_t page, uint32_t index, gpte_t *out);
+
+static inline uint32_t shadow_hash(uint32_t gfn)
+{
+    return (gfn * 2654435761u) >> 20;
+}
+
+#endif

@@ -1,0 +1,132 @@
+/*
+ * Keeping shadow tables in step with guest tables. A guest table whose shadow has entries is mapped
+ * read-only (I4). The guest's first write to it traps; the table is then marked out of step and may
+ * be written freely, and its shadow goes on to translate what it did, as a TLB would. A flush
+ * compares each marked table with what its shadow was made from, drops what differs, and watches
+ * the table again.
+ */
+#include "vmm/shadow/shadow_int.h"
+
+/* --- the list of tables out of step ---------------------------------------------------------- */
+
+static void unsync_add(struct shadow *sh, uint32_t page)
+{
+    struct shadow_page *sp = &sh->page[page];
+    sp->unsync = true;
+    sp->unsync_prev = 0;
+    sp->unsync_next = sh->unsync;
+    if (sh->unsync)
+        sh->page[sh->unsync - 1].unsync_prev = page + 1;
+    sh->unsync = page + 1;
+}
+
+void shadow_unsync_remove(struct shadow *sh, uint32_t page)
+{
+    struct shadow_page *sp = &sh->page[page];
+    if (sp->unsync_prev)
+        sh->page[sp->unsync_prev - 1].unsync_next = sp->unsync_next;
+    else
+        sh->unsync = sp->unsync_next;
+    if (sp->unsync_next)
+        sh->page[sp->unsync_next - 1].unsync_prev = sp->unsync_prev;
+    sp->unsync = false;
+}
+
+bool shadow_table_protected(const struct shadow *sh, gfn_t gfn)
+{
+    for (uint32_t p = sh->hash[shadow_hash(gfn)]; p; p = sh->page[p - 1].hash_next) {
+        const struct shadow_page *sp = &sh->page[p - 1];
+        if (sp->role.gfn == gfn && sp->role.kind == ROLE_TABLE && sp->live && !sp->unsync)
+            return true;
+    }
+    return false;
+}
+
+void shadow_table_written(struct shadow *sh, gfn_t gfn)
+{
+    for (uint32_t p = sh->hash[shadow_hash(gfn)]; p; p = sh->page[p - 1].hash_next) {
+        struct shadow_page *sp = &sh->page[p - 1];
+        if (sp->role.gfn == gfn && sp->role.kind == ROLE_TABLE && sp->live && !sp->unsync) {
+            unsync_add(sh, p - 1);
+            sh->stats.unsyncs++;
+        }
+    }
+}
+
+/* --- comparing ------------------------------------------------------------------------------- */
+
+int shadow_guest_entry(struct shadow *sh, uint32_t page, uint32_t index, gpte_t *out)
+{
+    const struct role *r = &sh->page[page].role;
+    const enum gpaging fmt = (enum gpaging)r->fmt;
+    uint32_t at = index * 8;
+    if (fmt == GPAGING_2LEVEL) /* a guest directory entry spans two of ours */
+        at = (r->level == 2 ? r->quadrant * 256u + index / 2 : r->quadrant * ENTRIES + index) * 4;
+    return walk_read(sh->gmem, fmt, ((gpa_t)r->gfn << PAGE_SHIFT) + at, out);
+}
+
+/*
+ * May an entry that was made from `was` stand, now that the guest has `now`? It may not give more
+ * than a walk of today would without touching A or D (SDM vol. 3, 4.8): A must be set, and D where
+ * it lets write.
+ */
+static bool still_true(const struct shadow_page *sp, spte_t s, gpte_t was, gpte_t now)
+{
+    if ((was.raw ^ now.raw) & ~(GPTE_A | GPTE_D))
+        return false;
+    if (!(now.raw & GPTE_A))
+        return false;
+    if (sp->role.level == 1)
+        return gpte_dirty(now) || !(s.raw & SPTE_W);
+    return gpte_dirty(now) || !gpte_dirty(was); /* a large page's splinter may be writable */
+}
+
+static void sync_entry(struct shadow *sh, uint32_t page, uint32_t index)
+{
+    const uint32_t entry = page * ENTRIES + index;
+    const spte_t s = shadow_entry_get(sh, entry);
+    gpte_t now;
+
+    if (!shadow_entry_used(s))
+        return;
+    if (shadow_guest_entry(sh, page, index, &now) == 0 &&
+        still_true(&sh->page[page], s, sh->snapshot[entry], now)) {
+        sh->snapshot[entry] = now;
+        return;
+    }
+    sh->stats.sync_drops++;
+    shadow_entry_clear(sh, entry);
+}
+
+static void sync_page(struct shadow *sh, uint32_t page)
+{
+    for (uint32_t i = 0; i < ENTRIES && sh->page[page].live; i++)
+        sync_entry(sh, page, i);
+    sh->stats.syncs++;
+}
+
+void shadow_sync_all(struct shadow *sh)
+{
+    while (sh->unsync) {
+        const uint32_t page = sh->unsync - 1;
+        const struct shadow_page *sp = &sh->page[page];
+        sync_page(sh, page);
+        /* Reading the table may have faulted it in, but nothing there takes table pages away. */
+        shadow_unsync_remove(sh, page);
+        if (sp->live && sp->role.gfn < MM_GFNS)
+            shadow_write_protect(sh, sp->role.gfn, 1);
+    }
+}
+
+void shadow_invlpg(struct shadow *sh, la_t la)
+{
+    /* Paging-structure caches go whole: every directory that is out of step. It stays marked. */
+    for (uint32_t p = sh->unsync; p; p = sh->page[p - 1].unsync_next)
+        if (sh->page[p - 1].role.level > 1)
+            sync_page(sh, p - 1);
+    for (int user = 0; user < 2; user++) {
+        const uint32_t entry = shadow_find(sh, la, user);
+        if (entry != NO_ENTRY && sh->page[entry / ENTRIES].unsync)
+            sync_entry(sh, entry / ENTRIES, entry % ENTRIES);
+    }
+}
