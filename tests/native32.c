@@ -81,6 +81,7 @@ __asm__(".text\n"
         "  movq 32+n32_shared(%rip), %rsp\n"
         "  pushq $0x202; popfq\n" /* no DF, AC, TF, NT of the guest's */
         "  movw %ds, 56+n32_shared(%rip); movw %es, 58+n32_shared(%rip)\n"
+        "  movl $0x2b, %eax; movl %eax, %ss\n"
         "  xorl %eax, %eax; movl %eax, %ds; movl %eax, %es\n"
         "  fninit\n"
         "  ldmxcsr 60+n32_shared(%rip)\n"
@@ -138,15 +139,17 @@ __attribute__((used)) void n32_on_signal(int sig, siginfo_t *si, void *ctx)
     (void)si;
     unsigned cs = (unsigned)uc->uc_mcontext.gregs[REG_CSGSFS] & 0xffff;
     uint64_t rip = (uint64_t)uc->uc_mcontext.gregs[REG_RIP];
+    /* The code's own segment, or one of the LDT that a test has made. */
+    const bool ours = cs == NATIVE32_CS || (cs & 4);
     bool entering =
         rip >= (uint64_t)(uintptr_t)n32_enter && rip < (uint64_t)(uintptr_t)n32_enter_end;
     if (sig == SIGALRM) {
-        if (!n32.running || cs != NATIVE32_CS || n32.seen != n32.run) {
+        if (!n32.running || !ours || n32.seen != n32.run) {
             n32.seen = n32.run;
             return;
         }
         n32.vector = NATIVE32_TIMEOUT;
-    } else if (n32.running && (cs == NATIVE32_CS || entering)) {
+    } else if (n32.running && (ours || entering)) {
         n32.vector = (int)uc->uc_mcontext.gregs[REG_TRAPNO];
         n32.error = (uint32_t)uc->uc_mcontext.gregs[REG_ERR];
         n32.cr2 = (uint32_t)uc->uc_mcontext.gregs[REG_CR2];

@@ -59,6 +59,7 @@ static void expect_new_state(struct world *w, const char *how)
     for (unsigned r = 0; r < SEG_COUNT; r++)
         if (r != SEG_CS)
             cr_expect_eq(w->c->seg[r].sel, S_DATA3, "%s: segment %u", how, r);
+    cr_expect_eq(w->c->gpr[R_NONE], 0);
     cr_expect_eq(w->c->cpl, 3);
     cr_expect_eq(w->c->tr.sel, S_TSS2);
     cr_expect_eq(w->c->tr.base, W_TSS2);

@@ -109,7 +109,7 @@ static void load_image(struct soft *s, const struct task_image *t)
     const uint32_t known = FL_ARITH | FL_TF | FL_IF | FL_DF | FL_IOPL | FL_NT |
                            (t->is32 ? FL_RF | FL_VM | FL_AC | FL_ID : 0u);
 
-    memcpy(c->gpr, t->gpr, sizeof c->gpr);
+    memcpy(c->gpr, t->gpr, sizeof t->gpr);
     soft_set_flags(s, UINT32_MAX, (t->eflags & known) | FL_ONE);
     for (unsigned r = 0; r < SEG_COUNT; r++)
         c->seg[r] = (struct seg){.sel = t->seg[r]};
