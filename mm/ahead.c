@@ -29,7 +29,7 @@ void ahead_plan(struct ahead *a, struct mm *mm, gfn_t gfn, const struct region *
     a->sw = sw;
     a->n = 0;
     atomic_init(&a->pending, 0);
-    if (store_where(sw->store, pte_swap_slot(entry)) != STORE_DISK)
+    if (swap_cached(sw, entry) || store_where(sw->store, pte_swap_slot(entry)) != STORE_DISK)
         return;
     uint32_t window = ahead_window(mm, gfn);
     bool up = gfn >= mm->ahead_prev;

@@ -114,6 +114,15 @@ frame_t swap_lookup(struct swap *sw, pte_t entry)
     return f ? f : FRAME_NONE;
 }
 
+bool swap_cached(struct swap *sw, pte_t entry)
+{
+    slot_t s = pte_swap_slot(entry);
+    lock_take(&sw->lock, LOCK_CACHE);
+    bool cached = s < sw->slots && sw->cache[s] != 0;
+    lock_drop(&sw->lock, LOCK_CACHE);
+    return cached;
+}
+
 /* Under LOCK_CACHE. The cache's count of the slot is the caller's until now. */
 static void cache_put_in(struct swap *sw, frame_t f, slot_t s)
 {

@@ -80,6 +80,8 @@ static inline bool swap_usable(const struct pool *p)
 
 /* The frame under an entry, with a ref for the caller; FRAME_NONE. */
 frame_t swap_lookup(struct swap *sw, pte_t entry);
+/* Is there one? It may be gone at once. */
+bool swap_cached(struct swap *sw, pte_t entry);
 /* The entry that a frame is cached under, or PTE_NONE. Stands still while the frame is locked. */
 pte_t swap_entry_of(struct swap *sw, frame_t f);
 /* Put a locked frame under an entry whose slot somebody names. 0, -EEXIST: another is there,
