@@ -345,13 +345,20 @@ static int differs(FILE *out, const char *what, uint64_t native, uint64_t soft)
     return 1;
 }
 
+static uint16_t fx_word(const uint8_t *p)
+{
+    uint16_t v;
+    memcpy(&v, p, 2);
+    return v;
+}
+
 static int compare_fpu(const struct outcome *a, const struct outcome *b, FILE *out)
 {
     const uint8_t *x = a->st.fxsave, *y = b->st.fxsave;
     int n = 0;
     char name[16];
-    n += differs(out, "fcw", x[0] | x[1] << 8, y[0] | y[1] << 8);
-    n += differs(out, "fsw", x[2] | x[3] << 8, y[2] | y[3] << 8);
+    n += differs(out, "fcw", fx_word(x), fx_word(y));
+    n += differs(out, "fsw", fx_word(x + 2), fx_word(y + 2));
     n += differs(out, "ftw", x[4], y[4]);
     uint32_t mx, my;
     memcpy(&mx, x + 24, 4);
