@@ -34,6 +34,24 @@ static bool may_access(const struct cpu *c, const struct seg *g, enum soft_acces
     return !(g->attr & SA_CODE) || (g->attr & SA_RW);
 }
 
+/* What #AC asks of an operand by its length, as measured (SDM vol. 3, table 6-7 leaves some open):
+ * an 80-bit real 8, x87 environments and states as their words. It comes before #PF. */
+static unsigned alignment(unsigned len)
+{
+    switch (len) {
+    case 2:
+    case 4:
+    case 8:
+    case 16: return len;
+    case 10: return 8;
+    case 28:
+    case 108: return 4;
+    case 14:
+    case 94: return 2;
+    default: return 1;
+    }
+}
+
 la_t soft_seg_check(struct soft *s, unsigned seg, uint32_t off, unsigned len, enum soft_access acc)
 {
     const struct seg *g = &CPU(s)->seg[seg];
@@ -41,8 +59,7 @@ la_t soft_seg_check(struct soft *s, unsigned seg, uint32_t off, unsigned len, en
 
     if (!may_access(CPU(s), g, acc) || !in_limit(g, off, len))
         seg_fault(s, seg);
-    /* Operands of 2, 4 and 8 bytes have an alignment; whatever else has a rule of its own. */
-    if (soft_unlikely(s->ac_armed) && (len == 2 || len == 4 || len == 8) && (la & (len - 1)))
+    if (soft_unlikely(s->ac_armed) && (la & (alignment(len) - 1)))
         soft_raise_err(s, VEC_AC, 0);
     return la;
 }
