@@ -22,7 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "tests/diff_gen.h"
+#include "tests/diff_case.h"
 #include "tests/soft_env.h"
 
 enum {
@@ -385,34 +385,6 @@ static int compare_fpu(const struct outcome *a, const struct outcome *b, FILE *o
     return n;
 }
 
-static ZydisMnemonic mnemonic_of(const struct diff_case *c, unsigned k)
-{
-    ZydisDecoder dec;
-    ZydisDecodedInstruction zi;
-    ZydisDecoderInit(&dec, ZYDIS_MACHINE_MODE_LEGACY_32, ZYDIS_STACK_WIDTH_32);
-    return ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(&dec, NULL, c->code[k], c->len[k], &zi))
-               ? zi.mnemonic
-               : ZYDIS_MNEMONIC_INVALID;
-}
-
-static bool has_mnemonic(const struct diff_case *c, ZydisMnemonic m)
-{
-    for (unsigned k = 0; k < c->n; k++)
-        if (mnemonic_of(c, k) == m)
-            return true;
-    return false;
-}
-
-/* The mnemonic of the instruction at la, or INVALID. */
-static ZydisMnemonic mnemonic_at(const struct diff_case *c, uint32_t la)
-{
-    uint32_t at = c->start;
-    for (unsigned k = 0; k < c->n; at += c->len[k++])
-        if (at == la)
-            return mnemonic_of(c, k);
-    return ZYDIS_MNEMONIC_INVALID;
-}
-
 /*
  * Where the two may differ, and why:
  *  - MXCSR_MASK in what FXSAVE wrote: the host may have a bit 17 (AMD's misaligned mode) that the
@@ -424,7 +396,7 @@ static bool half_done(const struct diff_case *c, const struct outcome *a)
 {
     if (a->vector < 0)
         return false;
-    const ZydisMnemonic m = mnemonic_at(c, a->st.eip);
+    const ZydisMnemonic m = diff_mnemonic_at(c, a->st.eip);
     return m == ZYDIS_MNEMONIC_POPA || m == ZYDIS_MNEMONIC_POPAD;
 }
 
@@ -432,10 +404,10 @@ static bool may_differ(const struct diff_case *c, const struct outcome *a, uint3
                        uint8_t native, uint8_t soft)
 {
     if ((la & 15) == 14 && native == 2 && soft == 0)
-        return has_mnemonic(c, ZYDIS_MNEMONIC_FXSAVE);
+        return diff_has_mnemonic(c, ZYDIS_MNEMONIC_FXSAVE);
     if (a->vector < 0 || la - (a->st.gpr[R_ESP] - 256) >= 256)
         return false;
-    const ZydisMnemonic m = mnemonic_at(c, a->st.eip);
+    const ZydisMnemonic m = diff_mnemonic_at(c, a->st.eip);
     return m == ZYDIS_MNEMONIC_ENTER || m == ZYDIS_MNEMONIC_PUSHA || m == ZYDIS_MNEMONIC_PUSHAD;
 }
 
@@ -443,7 +415,7 @@ static bool may_differ(const struct diff_case *c, const struct outcome *a, uint3
  * any of its addresses may be named, and a part may have been loaded. */
 static uint32_t cr2_mask(const struct diff_case *c, const struct outcome *a)
 {
-    switch (mnemonic_at(c, a->st.eip)) {
+    switch (diff_mnemonic_at(c, a->st.eip)) {
     case ZYDIS_MNEMONIC_FRSTOR:
     case ZYDIS_MNEMONIC_FLDENV:
     case ZYDIS_MNEMONIC_FNSAVE:
@@ -527,99 +499,20 @@ static int run_case(struct diff *d, const struct diff_case *c, struct outcome *a
     return n;
 }
 
-/* --- shrinking and showing ------------------------------------------------------------------ */
+/* --- differences ----------------------------------------------------------------------------- */
 
-static bool still(struct diff *d, const struct diff_case *c)
+static bool still(void *ctx, const struct diff_case *c)
 {
     struct outcome a, b;
-    return run_case(d, c, &a, &b, NULL) > 0;
-}
-
-static void try_with(struct diff *d, struct diff_case *c, const struct diff_case *smaller)
-{
-    if (still(d, smaller))
-        *c = *smaller;
-}
-
-static void shrink(struct diff *d, struct diff_case *c)
-{
-    struct diff_case t;
-    for (unsigned k = 0; k < c->n; k++) { /* NOPs instead, so that addresses stay */
-        t = *c;
-        memset(t.code[k], 0x90, t.len[k]);
-        try_with(d, c, &t);
-    }
-    for (unsigned k = c->n_patch; k-- > 0;) {
-        t = *c;
-        t.patch[k] = t.patch[--t.n_patch];
-        try_with(d, c, &t);
-    }
-    for (int i = 0; i < 8; i++) {
-        t = *c;
-        t.in.gpr[i] = 0;
-        try_with(d, c, &t);
-    }
-    t = *c;
-    t.in.eflags = FL_ONE | FL_IF;
-    try_with(d, c, &t);
-    for (unsigned i = 0; i < 288; i += i < 32 ? 2 : 16) {
-        t = *c;
-        memset(t.in.fxsave + i, 0, i < 32 ? 2 : 16);
-        if (i == 0) {
-            t.in.fxsave[0] = 0x7f, t.in.fxsave[1] = 3;
-            t.in.fxsave[2] &= 0x7f, t.in.fxsave[3] &= 0x7f; /* nothing is pending then */
-        }
-        if (i == 24)
-            t.in.fxsave[24] = 0x80, t.in.fxsave[25] = 0x1f;
-        try_with(d, c, &t);
-    }
-}
-
-static void show(const struct diff_case *c)
-{
-    uint32_t at = c->start;
-    for (unsigned k = 0; k < c->n; at += c->len[k++]) {
-        ZydisDisassembledInstruction di;
-        printf("  %08x ", at);
-        for (unsigned i = 0; i < c->len[k]; i++)
-            printf(" %02x", c->code[k][i]);
-        if (ZYAN_SUCCESS(ZydisDisassembleIntel(ZYDIS_MACHINE_MODE_LEGACY_32, at, c->code[k],
-                                               c->len[k], &di)))
-            printf("  %s", di.text);
-        printf("\n");
-    }
-    const uint32_t *r = c->in.gpr;
-    printf(
-        "  in: eax %08x ecx %08x edx %08x ebx %08x esp %08x ebp %08x esi %08x edi %08x fl %08x\n",
-        r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7], c->in.eflags);
-    if (c->cls >= DIFF_FPU) {
-        const uint8_t *f = c->in.fxsave;
-        uint32_t mxcsr;
-        memcpy(&mxcsr, f + 24, 4);
-        printf("  fcw %02x%02x fsw %02x%02x ftw %02x mxcsr %05x\n", f[1], f[0], f[3], f[2], f[4],
-               mxcsr);
-        for (int i = 0; i < 8; i++) {
-            uint64_t st[2] = {0}, x[2];
-            memcpy(st, f + 32 + 16 * i, 10);
-            memcpy(x, f + 160 + 16 * i, 16);
-            printf("  st%d %04x %016" PRIx64 "   xmm%d %016" PRIx64 " %016" PRIx64 "\n", i,
-                   (unsigned)st[1], st[0], i, x[1], x[0]);
-        }
-    }
-    for (unsigned i = 0; i < c->n_patch; i++) {
-        printf("  mem %08x:", c->patch[i].la);
-        for (unsigned j = 0; j < c->patch[i].len; j++)
-            printf(" %02x", c->patch[i].bytes[j]);
-        printf("\n");
-    }
+    return run_case(ctx, c, &a, &b, NULL) > 0;
 }
 
 static void report(struct diff *d, struct diff_case *c)
 {
     struct outcome a, b;
-    shrink(d, c);
+    diff_shrink(c, still, d);
     printf("difference: --class %s --case %" PRIu64 "\n", diff_class_name[c->cls], c->seed);
-    show(c);
+    diff_show(c);
     run_case(d, c, &a, &b, stdout);
     if (b.why[0])
         printf("  soft says: %s\n", b.why);
