@@ -1,0 +1,265 @@
+/*
+ * See access_vm.h. Guest-physical memory below ACCESS_OURS:
+ *
+ *   0x0000  page table of the identity map (PAE: two of them)   0x6000  the instructions that
+ * access
+ */
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "mm/mm.h"
+#include "tests/access_vm.h"
+#include "vmm/soft_engine.h"
+
+enum { TABLE = 0, CODE = 0x6000, READ_AT = CODE, WRITE_AT = CODE + 0x10, STACK = 0x8000 };
+enum { SEL_KCODE = 8, SEL_KDATA = 0x10, SEL_UCODE = 0x1b, SEL_UDATA = 0x23 };
+enum { ENTRY_ALL = 0x67 }; /* P W U A D */
+
+struct access_vm {
+    struct vm *vm;
+    bool audit;
+};
+
+static void put(struct access_vm *a, gpa_t gpa, const void *bytes, unsigned n)
+{
+    if (gmem_valid(&a->vm->gmem, gpa, n))
+        cr_assert_eq(gmem_write(&a->vm->gmem, gpa, bytes, n), 0);
+}
+
+static uint64_t get(struct access_vm *a, gpa_t gpa, unsigned n)
+{
+    uint64_t v = 0;
+    if (gmem_valid(&a->vm->gmem, gpa, n))
+        cr_assert_eq(gmem_read(&a->vm->gmem, gpa, &v, n), 0);
+    return v;
+}
+
+#define PUT_CODE(a, gpa, ...)                                                                      \
+    put(a, gpa, (const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__}))
+
+/* HLT behind each access: at CPL 0 on soft it would halt, so it is never executed: the access is
+ * one step. On kvm it traps, and the trap says that the access is done. */
+static void put_world(struct access_vm *a)
+{
+    PUT_CODE(a, READ_AT, 0x8b, 0x06, 0xf4);  /* mov (%esi), %eax; hlt */
+    PUT_CODE(a, WRITE_AT, 0x89, 0x06, 0xf4); /* mov %eax, (%esi); hlt */
+    PUT_CODE(a, ACCESS_PAGE + (ACCESS_LA & PAGE_MASK), 0x90, 0xf4);
+    PUT_CODE(a, ACCESS_BIG + (ACCESS_LA & 0x3fffffu), 0x90, 0xf4);
+    PUT_CODE(a, ACCESS_BIG + (ACCESS_LA & 0x1fffffu), 0x90, 0xf4);
+    for (uint32_t i = 0; i < ACCESS_OURS / PAGE_SIZE; i++) {
+        const uint32_t e = i << PAGE_SHIFT | ENTRY_ALL;
+        put(a, TABLE + i * 4, &e, 4);
+    }
+}
+
+struct access_vm *access_vm_new(enum vm_engine engine, enum vm_ring0 ring0, const char **why)
+{
+    static struct errmsg err;
+    struct access_vm *a = calloc(1, sizeof *a);
+    const struct vm_opts o = {
+        .ram = ACCESS_RAM, .shadow_quota = 256, .engine = engine, .ring0 = ring0};
+    cr_assert(a != NULL);
+    if (vm_create(&o, &a->vm, &err) < 0) {
+        *why = err.text;
+        free(a);
+        return NULL;
+    }
+    put_world(a);
+    return a;
+}
+
+void access_vm_free(struct access_vm *a)
+{
+    vm_destroy(a->vm);
+    free(a);
+}
+
+void access_vm_audit(struct access_vm *a, bool on)
+{
+    a->audit = on;
+}
+
+static void put_tables(struct access_vm *a, const struct access_case *c)
+{
+    const unsigned size = c->pae ? 8 : 4;
+    const uint64_t low = TABLE | ENTRY_ALL;
+
+    cr_assert_eq(gmem_fill(&a->vm->gmem, ACCESS_PD, 0, 2 * PAGE_SIZE), 0);
+    if (c->pae)
+        for (uint32_t i = 0; i < 512; i++) {
+            const uint64_t e = i << PAGE_SHIFT | ENTRY_ALL;
+            put(a, TABLE + i * 8, &e, 8);
+        }
+    else
+        for (uint32_t i = 0; i < 512; i++) {
+            const uint32_t e = i << PAGE_SHIFT | ENTRY_ALL;
+            put(a, TABLE + i * 4, &e, 4);
+        }
+    put(a, ACCESS_PD, &low, size);
+    if (c->pae) {
+        const uint64_t pdpte = ACCESS_PD | 1;
+        put(a, ACCESS_PDPT, &pdpte, 8);
+    }
+    put(a, access_pde_gpa(c), &c->pde, size);
+    put(a, access_pte_gpa(c), &c->pte, size);
+}
+
+static void set_seg(struct seg *g, uint16_t sel, unsigned type, unsigned dpl)
+{
+    *g = (struct seg){.sel = sel,
+                      .attr = (uint16_t)(SA_P | SA_S | SA_G | SA_DB | type | dpl << SA_DPL_SHIFT),
+                      .limit = UINT32_MAX};
+}
+
+static void set_cpu(struct access_vm *a, const struct access_case *c)
+{
+    struct cpu *cpu = &a->vm->cpu;
+    const unsigned dpl = c->user ? 3 : 0;
+
+    cpu_set_flat(cpu, 0);
+    cpu->cpl = (uint8_t)dpl;
+    for (int i = 0; i < SEG_COUNT; i++)
+        set_seg(&cpu->seg[i], c->user ? SEL_UDATA : SEL_KDATA, SA_RW | SA_ACCESSED, dpl);
+    set_seg(&cpu->seg[SEG_CS], c->user ? SEL_UCODE : SEL_KCODE, SA_CODE | SA_RW | SA_ACCESSED, dpl);
+    cpu->cr0 = c->cr0;
+    cpu->cr4 = c->cr4;
+    cpu->cr3 = c->pae ? ACCESS_PDPT : ACCESS_PD;
+    cpu->efer = c->nxe ? EFER_NXE : 0;
+    memset(cpu->pdpte, 0, sizeof cpu->pdpte);
+    if (c->pae)
+        cpu->pdpte[0] = ACCESS_PD | 1;
+    cpu->gpr[R_EAX] = 0xf4f4f490; /* what a write leaves is what a fetch expects: NOP, HLT */
+    cpu->gpr[R_ESI] = ACCESS_LA;
+    cpu->gpr[R_ESP] = STACK - 0x800;
+    cpu->eip = c->kind == REF_FETCH   ? (uint32_t)ACCESS_LA
+               : c->kind == REF_WRITE ? (uint32_t)WRITE_AT
+                                      : (uint32_t)READ_AT;
+}
+
+/* What a load of CR3 does. */
+static void flush(struct access_vm *a)
+{
+    shadow_load_mode(a->vm->shadow, &a->vm->cpu);
+    a->vm->soft->ops->flush(a->vm->soft);
+}
+
+static bool sound(struct access_vm *a)
+{
+    char msg[200];
+    if (!a->audit || (mm_audit(a->vm->pool, msg, sizeof msg) == 0 &&
+                      shadow_audit(a->vm->shadow, msg, sizeof msg) == 0))
+        return true;
+    fprintf(stderr, "audit: %s\n", msg);
+    return false;
+}
+
+/* Do the access on the engine that the machine would take for it. 1: done, 0: the guest's fault,
+ * -1: the engine could not. */
+static int do_access(struct access_vm *a, const struct access_case *c, struct access_result *r)
+{
+    struct vm *vm = a->vm;
+    const uint32_t eip = vm->cpu.eip, behind = eip + (c->kind == REF_FETCH ? 1 : 2);
+
+    for (int i = 0; i < 32 && vm->end == VM_RUNNING; i++) {
+        struct trap t = {0};
+        const bool kvm = vm->kvm && vm->kvm->ops->can_run(vm->kvm);
+        if (kvm)
+            vm->kvm->ops->run(vm->kvm, &t);
+        else
+            soft_engine_step(vm->soft, &t);
+        if (t.kind == TRAP_KICK)
+            continue;
+        if (vm->cpu.eip == behind && (t.kind == TRAP_EMULATE || t.kind == TRAP_BUDGET))
+            return 1;
+        if (t.kind != TRAP_PF || vm->cpu.eip != eip) {
+            char text[200];
+            access_describe(c, text, sizeof text);
+            fprintf(stderr, "trap %d (%s) at %x, la %x: %s\n", t.kind, t.why, vm->cpu.eip, t.la,
+                    text);
+            return -1;
+        }
+        switch (fault_handle(vm, t.la, t.error)) {
+        case FAULT_RETRY: break;
+        case FAULT_GUEST:
+            r->fault = true;
+            r->error = vm->guest_error;
+            r->cr2 = t.la;
+            return 0;
+        case FAULT_EMULATE:
+            if (!kvm)
+                break;
+            soft_engine_step(vm->soft, &t);
+            return vm->cpu.eip == behind ? 1 : -1;
+        case FAULT_ENDED: break;
+        }
+    }
+    fprintf(stderr, "ended: %s\n", vm->end_text);
+    return -1;
+}
+
+static bool run(void *ctx, const struct access_case *c, struct access_result *r)
+{
+    struct access_vm *a = ctx;
+    const unsigned size = c->pae ? 8 : 4;
+
+    *r = (struct access_result){0};
+    if (!c->again)
+        put_tables(a, c);
+    set_cpu(a, c);
+    if (!c->again)
+        flush(a);
+    if (do_access(a, c, r) < 0 || !sound(a))
+        return false;
+    r->pde = get(a, access_pde_gpa(c), size);
+    r->pte = get(a, access_pte_gpa(c), size);
+    return true;
+}
+
+/* --- events that must not show --------------------------------------------------------------- */
+
+enum { EV_FORK, EV_PROTECT_ALL, EV_ZAP_PAGE, EV_ZAP_TABLE, EV_QUOTA, EV_INVLPG, EV_FLUSH, EVENTS };
+
+static bool disturb(void *ctx, unsigned event, const struct access_case *c)
+{
+    struct access_vm *a = ctx;
+    struct mm *child;
+
+    switch (event) {
+    case EV_FORK: /* every page is copy-on-write, tables too; the child goes, the parent owns alone
+                   */
+        if (mm_fork(a->vm->mm, "child", &child) < 0)
+            return false;
+        mm_destroy(child);
+        break;
+    case EV_PROTECT_ALL: shadow_write_protect(a->vm->shadow, 0, ACCESS_RAM / PAGE_SIZE); break;
+    case EV_ZAP_PAGE: shadow_zap(a->vm->shadow, ACCESS_PAGE >> PAGE_SHIFT, 1); break;
+    case EV_ZAP_TABLE: shadow_zap(a->vm->shadow, gfn_of(access_pte_gpa(c)), 1); break;
+    case EV_QUOTA: shadow_zap_all(a->vm->shadow); break;
+    case EV_INVLPG:
+        shadow_invlpg(a->vm->shadow, ACCESS_LA);
+        soft_tlb_drop(soft_engine_cpu(a->vm->soft), ACCESS_LA);
+        break;
+    case EV_FLUSH: flush(a); break;
+    default: return false;
+    }
+    return sound(a);
+}
+
+static const char *event_name(unsigned event)
+{
+    static const char *const names[EVENTS] = {
+        "a fork",        "write protection", "zap of the page", "zap of the table",
+        "quota reclaim", "INVLPG",           "a flush"};
+    return names[event];
+}
+
+struct access_engine access_vm_engine(struct access_vm *a)
+{
+    return (struct access_engine){.name = vm_engine_name(a->vm),
+                                  .ctx = a,
+                                  .run = run,
+                                  .events = EVENTS,
+                                  .disturb = disturb,
+                                  .event_name = event_name};
+}

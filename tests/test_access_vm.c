@@ -1,0 +1,71 @@
+/*
+ * The exhaustive access test on whole machines: prediction of the reference MMU = result of the
+ * engine, for fault, CR2, error code, and what becomes of the entries, before and after each
+ * disturbing event.
+ *
+ * ACCESS_STEP=1 in the environment runs every case of the sampled sets.
+ */
+#include <criterion/criterion.h>
+#include <stdlib.h>
+
+#include "tests/access_vm.h"
+
+static uint32_t step_of(uint32_t usual)
+{
+    const char *s = getenv("ACCESS_STEP");
+    return s ? (uint32_t)strtoul(s, NULL, 0) : usual;
+}
+
+static void agrees(enum vm_engine engine, enum vm_ring0 ring0, enum access_set set, uint32_t step,
+                   bool audit)
+{
+    const char *why = "";
+    struct access_vm *a = access_vm_new(engine, ring0, &why);
+    if (!a)
+        cr_skip_test("this host cannot: %s", why);
+    struct access_engine e = access_vm_engine(a);
+    struct access_tally t = {0};
+    access_vm_audit(a, audit);
+    cr_assert_eq(access_check(&e, set, 0, step_of(step), &t), 0,
+                 "the engine gave up after %llu: %s", (unsigned long long)t.run, t.first);
+    cr_assert_eq(t.failed, 0, "%llu of %llu failed, the first:\n%s", (unsigned long long)t.failed,
+                 (unsigned long long)t.run, t.first);
+    printf("%s: %llu accesses, %llu of them faults, none differs\n", e.name,
+           (unsigned long long)t.run, (unsigned long long)t.faults);
+    access_vm_free(a);
+}
+
+Test(access_vm, soft_on_two_level_tables, .timeout = 100)
+{
+    agrees(VM_ENGINE_SOFT, VM_RING0_AUTO, ACCESS_TWO_LEVEL, 1, false);
+}
+
+Test(access_vm, soft_on_two_level_tables_with_audit, .timeout = 100)
+{
+    agrees(VM_ENGINE_SOFT, VM_RING0_AUTO, ACCESS_TWO_LEVEL, 101, true);
+}
+
+Test(access_vm, soft_on_bits_that_must_not_matter, .timeout = 100)
+{
+    agrees(VM_ENGINE_SOFT, VM_RING0_AUTO, ACCESS_TWO_LEVEL_FULL, 41, false);
+}
+
+Test(access_vm, soft_on_pae_tables, .timeout = 100)
+{
+    agrees(VM_ENGINE_SOFT, VM_RING0_AUTO, ACCESS_PAE, 41, false);
+}
+
+Test(access_vm, kvm_on_two_level_tables, .timeout = 100)
+{
+    agrees(VM_ENGINE_KVM, VM_RING0_NATIVE, ACCESS_TWO_LEVEL, 11, false);
+}
+
+Test(access_vm, kvm_on_pae_tables, .timeout = 100)
+{
+    agrees(VM_ENGINE_KVM, VM_RING0_NATIVE, ACCESS_PAE, 211, false);
+}
+
+Test(access_vm, kvm_for_ring_3_only, .timeout = 100)
+{
+    agrees(VM_ENGINE_KVM, VM_RING0_SOFT, ACCESS_TWO_LEVEL, 13, false);
+}
