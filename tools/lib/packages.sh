@@ -10,6 +10,9 @@ cmake            # build system
 ninja-build      # runs the build
 pkg-config       # finds Criterion
 libzydis-dev     # decoder of i386 instructions
+liblz4-dev       # compresses swapped pages
+libxxhash-dev    # checks their content
+liburing-dev     # swap I/O without a thread; the build goes without it too
 libcriterion-dev # unit tests
 '
 
