@@ -48,5 +48,24 @@ if [ -e /dev/full ] && "$umbra" help >/dev/full 2>"$tmp"; then
 else
     echo "ok $count - output that cannot be written is an error"
 fi
+# Each command has a manual page, which names each option that its help names; and umbra(1) names it.
+man=$(dirname "$0")/../docs/man
+plain() { sed 's/\\f[A-Z]//g; s/\\-/-/g' "$1"; }
+for cmd in $("$umbra" help | sed -n 's/^  \([a-z][a-z-]*\) .*/\1/p'); do
+    lacking=''
+    [ "$cmd" = help ] && page=$man/umbra.1 || page=$man/umbra-$cmd.1
+    plain "$man/umbra.1" | grep -q "^\.B $cmd\$" || lacking+=" $cmd in umbra.1"
+    [ -f "$page" ] || lacking+=" $page"
+    for option in $("$umbra" help "$cmd" | grep -oE '^  +(-[a-z], )?--?[a-z][a-z0-9-]*' | grep -oE -- '--?[a-z][a-z0-9-]*'); do
+        [ ! -f "$page" ] || plain "$page" | grep -qE -- "(^|[ ,])$option([],[ ]|\$)" || lacking+=" $option"
+    done
+    count=$((count + 1))
+    if [ -z "$lacking" ]; then
+        echo "ok $count - manual of $cmd is complete"
+    else
+        bad=$((bad + 1))
+        echo "not ok $count - manual of $cmd lacks:$lacking"
+    fi
+done
 echo "1..$count"
 [ $bad -eq 0 ]

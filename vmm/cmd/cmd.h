@@ -10,7 +10,7 @@
 struct cmd {
     const char *name;
     const char *args;    /* the synopsis behind the name: "IMAGE [options]" */
-    const char *summary; /* one line, no full stop */
+    const char *summary; /* one line, small first letter, no full stop */
     const char *help;    /* paragraphs for "umbra help NAME"; each line ends in \n */
     /* argv[0] is the subcommand's name. Returns the process's exit status. */
     int (*run)(int argc, char **argv);

@@ -1,3 +1,4 @@
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -33,7 +34,9 @@ static void print_exit_codes(void)
 
 static void print_command(const struct cmd *c)
 {
-    printf("Usage: umbra %s%s%s\n\n%s.\n", c->name, c->args[0] ? " " : "", c->args, c->summary);
+    printf("Usage: umbra %s%s%s\n\n", c->name, c->args[0] ? " " : "", c->args);
+    /* A summary starts small, for the list; here it is a sentence. */
+    printf("%c%s.\n", toupper((unsigned char)c->summary[0]), c->summary + 1);
     if (c->help[0])
         printf("\n%s", c->help);
 }
@@ -60,7 +63,7 @@ static int help_run(int argc, char **argv)
 const struct cmd cmd_help = {
     .name = "help",
     .args = "[COMMAND | exit-codes]",
-    .summary = "Show what umbra or one of its commands does",
+    .summary = "show what umbra or one of its commands does",
     .help = "Without COMMAND it lists the commands.\n",
     .run = help_run,
 };
