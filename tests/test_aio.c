@@ -254,7 +254,7 @@ Test(aio, b17_the_nth_call_fails_alone)
         for (int at = AIO_AT_SUBMIT; at <= AIO_AT_COMPLETE; at++)
             for (unsigned n = 1; n <= 9; n++) {
                 struct file f = file_open(e, 8);
-                struct script s = {.at = at, .what = -ENXIO, .n = n, .times = 1};
+                struct script s = {.at = (enum aio_point)at, .what = -ENXIO, .n = n, .times = 1};
                 int err;
                 unsigned failed = eight(&f, async, &s, &err);
                 cr_assert_eq(failed, n <= 8);
