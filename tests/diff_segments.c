@@ -93,7 +93,7 @@ static struct user_desc random_desc(unsigned n)
 
 static uint64_t desc_bytes(const struct user_desc *d)
 {
-    const uint64_t type = 1u | (d->read_exec_only ^ 1u) << 1 | d->contents << 2;
+    const uint64_t type = 1u | (d->read_exec_only ^ 1u) << 1 | (unsigned)d->contents << 2;
     const uint64_t hi = (d->base_addr >> 16 & 0xff) | type << 8 | 1u << 12 | 3u << 13 |
                         (d->seg_not_present ^ 1u) << 15 | (d->limit & 0xf0000) |
                         (uint32_t)d->useable << 20 | (uint32_t)d->seg_32bit << 22 |
