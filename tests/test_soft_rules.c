@@ -62,12 +62,13 @@ Test(rules, interrupts_are_benign_whatever_their_vector)
 {
     const struct soft_event gp = {.vector = VEC_GP, .kind = SOFT_EV_FAULT};
     struct soft_event next;
-    const int kinds[] = {SOFT_EV_EXTERNAL, SOFT_EV_SOFTINT, SOFT_EV_NMI, SOFT_EV_TRAP};
+    const struct soft_event first[] = {{.vector = VEC_GP, .kind = SOFT_EV_EXTERNAL},
+                                       {.vector = VEC_GP, .kind = SOFT_EV_SOFTINT},
+                                       {.vector = VEC_GP, .kind = SOFT_EV_NMI},
+                                       {.vector = VEC_GP, .kind = SOFT_EV_TRAP}};
 
     for (int k = 0; k < 4; k++) {
-        struct soft_event first = {.vector = VEC_GP};
-        first.kind = kinds[k];
-        cr_assert(soft_event_combine(&first, &gp, &next));
+        cr_assert(soft_event_combine(&first[k], &gp, &next));
         cr_assert_eq(next.vector, VEC_GP);
     }
 }
@@ -211,7 +212,7 @@ Test(delivery, interrupt_in_a_linked_loop_is_taken_and_the_loop_goes_on)
     SENV_CODE(e, HANDLERS + 0x41, 0x43, 0xcf); /* inc ebx; iret */
     e->cpu.eflags |= FL_IF;
     senv_run(e, 1000);
-    for (int k = 1; k <= 5; k++) {
+    for (uint32_t k = 1; k <= 5; k++) {
         e->intr_vector = 0x41;
         soft_set_intr(e->soft, true);
         cr_assert_eq(senv_run(e, 1000), SOFT_EXIT_BUDGET);
