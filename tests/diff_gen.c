@@ -607,6 +607,33 @@ static void steer_registers(struct gen *g, const ZydisDecodedInstruction *zi, un
     }
 }
 
+/* What no CPU has: LOCK where it may not be, FPU and SSE opcodes that mean nothing. Both sides must
+ * raise #UD; nothing can come behind, for how long it is nobody knows. */
+static bool make_undefined(struct gen *g, unsigned k, const uint8_t *b, unsigned opcode_end,
+                           ZyanStatus st)
+{
+    const bool fpu = g->c->cls >= DIFF_FPU && (b[opcode_end - 1] & 0xf8) != 0x18;
+    if (st != ZYDIS_STATUS_ILLEGAL_LOCK && !(fpu && st == ZYDIS_STATUS_DECODING_ERROR))
+        return false;
+    /* LOCK MOV CRn is AMD's way to CR8, and LOCK VERR and VERW are let through there. */
+    static const uint8_t prefixes[] = {0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65,
+                                       0x66, 0x67, 0xf0, 0xf2, 0xf3};
+    unsigned at = 0;
+    while (at < 10 && memchr(prefixes, b[at], sizeof prefixes))
+        at++;
+    const bool two = b[at] == 0x0f;
+    const uint8_t op = two ? b[at + 1] : b[at];
+    const bool amd = two && (op == 0 || op == 0x20 || op == 0x22);
+    const bool vex = !two && (op == 0xc4 || op == 0xc5 || op == 0x62 || op == 0x8f);
+    if (amd || vex || !one_in(g, 4))
+        return false;
+    memcpy(g->c->code[k], b, 15);
+    g->c->len[k] = 15;
+    g->jump[k] = 0;
+    g->last = true;
+    return true;
+}
+
 /* One instruction into slot k. */
 static bool make_insn(struct gen *g, unsigned k, unsigned *fixed)
 {
@@ -619,8 +646,10 @@ static bool make_insn(struct gen *g, unsigned k, unsigned *fixed)
     }
     ZydisDecodedInstruction zi;
     ZydisDecodedOperand op[ZYDIS_MAX_OPERAND_COUNT];
-    if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(&g->dec, b, 15, &zi, op)) ||
-        zi.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY || !isa_wanted(zi.meta.isa_set) ||
+    const ZyanStatus st = ZydisDecoderDecodeFull(&g->dec, b, 15, &zi, op);
+    if (!ZYAN_SUCCESS(st))
+        return make_undefined(g, k, b, n, st);
+    if (zi.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY || !isa_wanted(zi.meta.isa_set) ||
         !mnemonic_wanted(&zi, b + zi.length - 1) || !prefix_wanted(&zi, b) ||
         loads_fs_gs(&zi, op) || !in_class(c->cls, &zi))
         return false;
@@ -724,6 +753,17 @@ static void append_fnsave(struct gen *g)
     c->len[c->n++] = (uint8_t)(6 + p);
 }
 
+/* Zen 5 gets REP MOVS with 16-bit addresses wrong where the strings overlap (its test looks above
+ * the 16 bits, and fails across a page's end): keep them apart. */
+static void part_movs16(struct gen *g)
+{
+    uint32_t *r = g->c->in.gpr;
+    r[R_EDI] = (r[R_ESI] & 0xffff0000) | (r[R_EDI] & 0xffff);
+    if (((r[R_EDI] - r[R_ESI] + 0x400) & 0xffff) < 0x800)
+        r[R_EDI] =
+            (r[R_EDI] & 0xffff0000) | ((r[R_ESI] & 0x8000 ? 0 : 0xf000) + (r[R_EDI] & 0xdff));
+}
+
 void diff_generate(struct diff_case *c, uint64_t seed, enum diff_class cls)
 {
     struct gen g = {.x = seed * 0x2545f4914f6cdd1du + cls, .c = c};
@@ -741,8 +781,8 @@ void diff_generate(struct diff_case *c, uint64_t seed, enum diff_class cls)
     if (cls == DIFF_FPU && c->n < DIFF_MAX_INSN && !g.last && one_in(&g, 3))
         append_fnsave(&g);
     aim_branches(&g);
-    if (g.movs16) /* Zen 5 takes what lies above the 16 bits into its test for an overlap */
-        c->in.gpr[R_EDI] = (c->in.gpr[R_ESI] & 0xffff0000) | (c->in.gpr[R_EDI] & 0xffff);
+    if (g.movs16)
+        part_movs16(&g);
     if (one_in(&g, 16)) /* across the end of a page, perhaps into nothing */
         c->start = DIFF_CODE + (one_in(&g, 4) ? 0x2000u : 0x1000u) - 1 - below(&g, bytes);
     aim_indirect(&g);

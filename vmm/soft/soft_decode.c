@@ -7,6 +7,7 @@
  */
 #include <cpuid.h>
 #include <errno.h>
+#include <limits.h>
 
 #include "vmm/soft/soft_mem.h"
 
@@ -278,6 +279,52 @@ static bool is_early_ud(const struct fetch *f)
     return f->n - k >= 2 && f->buf[k] == 0x0f && (f->buf[k + 1] == 0xff || f->buf[k + 1] == 0xb9);
 }
 
+/* Bytes behind ModRM. */
+static unsigned modrm_tail(uint8_t modrm, uint8_t sib, bool ad16)
+{
+    const unsigned mod = modrm >> 6, rm = modrm & 7;
+
+    if (mod == 3)
+        return 0;
+    if (ad16)
+        return mod == 1 ? 1 : mod == 2 || rm == 6 ? 2 : 0;
+    const bool has_sib = rm == 4;
+    const bool disp32 = mod == 2 || (mod == 0 && (has_sib ? sib & 7 : rm) == 5);
+    return (has_sib ? 1u : 0) + (disp32 ? 4 : mod == 1 ? 1 : 0);
+}
+
+static bool sse_opcode(uint8_t op)
+{
+    return (op >= 0x10 && op < 0x18) || (op >= 0x28 && op < 0x30) || (op >= 0x50 && op < 0x77) ||
+           (op > 0x77 && op < 0x80) || op == 0xae || (op >= 0xc2 && op < 0xc7) || op >= 0xd0;
+}
+
+/* Where an undefined instruction of the FPU's or SSE's opcodes ends, for all of it is fetched
+ * before it is #UD (measured on AMD processors). 0: not one of these. UINT_MAX: beyond what is
+ * there. */
+static unsigned undefined_length(const struct fetch *f, bool cs32)
+{
+    bool ad16 = !cs32;
+    unsigned k = 0;
+
+    for (; k < f->n && is_prefix(f->buf[k]); k++)
+        if (f->buf[k] == 0x67)
+            ad16 = cs32;
+    const bool two = k < f->n && f->buf[k] == 0x0f;
+    k += two;
+    if (k >= f->n)
+        return UINT_MAX;
+    const uint8_t op = f->buf[k++];
+    if (two ? !sse_opcode(op) : (op & 0xf8) != 0xd8)
+        return 0;
+    if (k >= f->n)
+        return UINT_MAX;
+    const bool imm =
+        two && ((op >= 0x70 && op <= 0x73) || op == 0xc2 || (op >= 0xc4 && op <= 0xc6));
+    const uint8_t sib = k + 1 < f->n ? f->buf[k + 1] : 0;
+    return k + 1 + modrm_tail(f->buf[k], sib, ad16) + imm;
+}
+
 bool soft_decode(struct soft *s, uint32_t eip, struct insn *i, struct soft_fetch *at,
                  bool may_raise)
 {
@@ -313,5 +360,7 @@ bool soft_decode(struct soft *s, uint32_t eip, struct insn *i, struct soft_fetch
         return false;
     if (st == ZYDIS_STATUS_NO_MORE_DATA || st == ZYDIS_STATUS_INSTRUCTION_TOO_LONG)
         soft_raise_err(s, VEC_GP, 0);
+    if (f.n < f.limit && undefined_length(&f, cs32) > f.n)
+        fetch_second(s, eip, &f);
     soft_raise(s, VEC_UD);
 }

@@ -288,13 +288,13 @@ static void masked_store(struct soft *s, const struct insn *i, const uint8_t *v,
                          const uint8_t *mask, unsigned n)
 {
     const unsigned seg = i->imm2;
-    uint32_t at = CPU(s)->gpr[R_EDI];
-    if (i->flags & INSN_AD16)
-        at &= 0xffff;
-    soft_probe_write(s, seg, at, n); /* all of it, whatever the mask */
+    const uint32_t wrap = i->flags & INSN_AD16 ? 0xffff : UINT32_MAX;
+    const uint32_t at = CPU(s)->gpr[R_EDI];
+    for (unsigned k = 0; k < n; k += 8) /* halves, each of them whole whatever the mask */
+        soft_probe_write(s, seg, (at + k) & wrap, 8);
     for (unsigned k = 0; k < n; k++)
         if (mask[k] & 0x80)
-            soft_write8(s, seg, at + k, v[k]);
+            soft_write8(s, seg, ((at + (k & 8)) & wrap) + (k & 7), v[k]);
 }
 static void op_maskmovq(struct soft *s, const struct insn *i)
 {
