@@ -44,7 +44,7 @@ static void store(void *ctx, uint64_t gpa, uint64_t val, unsigned size)
 /* Grants exactly the access that is asked for, so that each kind comes to the reference MMU. */
 static int translate(void *ctx, la_t la, enum soft_access acc, bool user, struct soft_page *out)
 {
-    struct access_soft *s = ctx;
+    struct access_soft *s = ((struct senv *)ctx)->user;
     const enum refmmu_kind kind = acc == SOFT_W ? REF_WRITE : acc == SOFT_X ? REF_FETCH : REF_READ;
     struct refmmu_walk w;
 
@@ -97,7 +97,7 @@ struct access_soft *access_soft_new(void)
     if (!s)
         abort();
     s->e = senv_new(ACCESS_RAM / PAGE_SIZE);
-    s->e->env.ctx = s;
+    s->e->user = s; /* the context stays the environment: its other callbacks need it */
     s->e->env.translate = translate;
     s->m = (struct refmmu){.mem = {s->e, load, store}, .maxphyaddr = ACCESS_MAXPHYADDR};
     put_world(s->e);

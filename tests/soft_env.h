@@ -41,6 +41,7 @@ struct senv {
     int intr_vector;   /* what intr_ack gives; -1 afterwards */
     unsigned n_translate, n_invlpg, n_cr_written, n_code_on, n_code_off;
     uint64_t tsc;
+    void *user; /* a test's own, for callbacks that it replaces */
 };
 
 /* frames pages of RAM, mapped one to one with all rights, the CPU flat in ring 0 at EIP 0x1000. */
