@@ -28,6 +28,18 @@ struct area;
  */
 int area_format(const char *path, uint64_t bytes, struct mm_err *err);
 
+struct area_format_opts {
+    bool force; /* other content may be overwritten too; never what is in use */
+    /* Told now and then while blocks are reserved, which is the part that can take long. May be
+     * NULL. */
+    void (*progress)(void *ctx, uint64_t done, uint64_t bytes);
+    void *ctx;
+    uint64_t *made; /* gets the area's bytes, header included. May be NULL */
+};
+/* The same with wishes. */
+int area_format_with(const char *path, uint64_t bytes, const struct area_format_opts *opts,
+                     struct mm_err *err);
+
 struct area_opts {
     enum aio_engine engine;
     unsigned depth; /* I/Os in flight; 0: a sensible default */

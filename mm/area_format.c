@@ -43,26 +43,39 @@ static int check_content(int fd, const char *path, struct mm_err *err)
     if (n == 0 || memcmp(&h, zeros, (size_t)n) == 0 ||
         memcmp(h.magic, AREA_MAGIC, sizeof h.magic) == 0)
         return 0;
-    return mm_err_set(
-        err, -EEXIST,
-        "swap area %s: it holds something else, which is not overwritten; remove it (or clear "
-        "the first page of the device) first",
-        path);
+    return mm_err_set(err, -EEXIST,
+                      "swap area %s: it holds something else, which is not overwritten; remove it, "
+                      "clear the first "
+                      "page of the device, or force it ('umbra mkswap --force')",
+                      path);
 }
+
+/* Blocks are reserved by so many bytes at a time, to tell how far it has got. */
+#define RESERVE_STEP ((uint64_t)256 << 20)
 
 /* Set the file's size and reserve its blocks, so that a full disk is found now and not under a
  * running guest. */
-static int reserve(int fd, const char *path, uint64_t bytes, struct mm_err *err)
+static int reserve(int fd, const char *path, uint64_t bytes, const struct area_format_opts *o,
+                   struct mm_err *err)
 {
     if (ftruncate(fd, (off_t)bytes))
         return mm_err_set(err, -errno, "swap area %s: cannot set its size to %" PRIu64 " bytes: %s",
                           path, bytes, strerror(errno));
-    if (fallocate(fd, 0, 0, (off_t)bytes) == 0 || errno == EOPNOTSUPP || errno == ENOSYS)
-        return 0;
-    return mm_err_set(err, -errno,
-                      "swap area %s: cannot reserve %" PRIu64
-                      " bytes: %s; free some room or make it smaller",
-                      path, bytes, strerror(errno));
+    for (uint64_t at = 0; at < bytes;) {
+        const uint64_t n = bytes - at < RESERVE_STEP ? bytes - at : RESERVE_STEP;
+        if (fallocate(fd, 0, (off_t)at, (off_t)n)) {
+            if (errno == EOPNOTSUPP || errno == ENOSYS)
+                return 0;
+            return mm_err_set(err, -errno,
+                              "swap area %s: cannot reserve %" PRIu64
+                              " bytes: %s; free some room or make it smaller",
+                              path, bytes, strerror(errno));
+        }
+        at += n;
+        if (o->progress)
+            o->progress(o->ctx, at, bytes);
+    }
+    return 0;
 }
 
 static int fit_device(int fd, const char *path, uint64_t *bytes, struct mm_err *err)
@@ -98,22 +111,33 @@ static int write_head(int fd, const char *path, uint64_t bytes, struct mm_err *e
 }
 
 static int format_fd(int fd, enum area_kind kind, const char *path, uint64_t bytes,
-                     struct mm_err *err)
+                     const struct area_format_opts *o, struct mm_err *err)
 {
     int e = area_lock(fd, path, err);
     if (!e)
         e = check_size(path, bytes, kind == AREA_DEVICE, err);
-    if (!e)
+    if (!e && !o->force)
         e = check_content(fd, path, err);
     if (!e && kind == AREA_DEVICE)
         e = fit_device(fd, path, &bytes, err);
     bytes -= bytes % PAGE_SIZE;
     if (!e && kind == AREA_FILE)
-        e = reserve(fd, path, bytes, err);
-    return e ? e : write_head(fd, path, bytes, err);
+        e = reserve(fd, path, bytes, o, err);
+    if (!e)
+        e = write_head(fd, path, bytes, err);
+    if (!e && o->made)
+        *o->made = bytes;
+    return e;
 }
 
 int area_format(const char *path, uint64_t bytes, struct mm_err *err)
+{
+    const struct area_format_opts none = {.force = false};
+    return area_format_with(path, bytes, &none, err);
+}
+
+int area_format_with(const char *path, uint64_t bytes, const struct area_format_opts *opts,
+                     struct mm_err *err)
 {
     enum area_kind kind;
     bool made;
@@ -124,7 +148,7 @@ int area_format(const char *path, uint64_t bytes, struct mm_err *err)
     int fd = area_open_path(path, true, &kind, &made, err);
     if (fd < 0)
         return fd;
-    e = format_fd(fd, kind, path, bytes, err);
+    e = format_fd(fd, kind, path, bytes, opts, err);
     if (e && made)
         unlink(path);
     close(fd);
