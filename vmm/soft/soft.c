@@ -163,8 +163,9 @@ static bool second_event(struct soft *s, const struct soft_event *ev)
                  ev->vector, ev->error);
         return false;
     }
-    /* An interrupt has been acknowledged: it cannot be lost. */
-    if (s->todo_inside && s->todo.kind == SOFT_EV_EXTERNAL)
+    /* An acknowledged interrupt waits behind a page fault, whose handler mends what was missing.
+     * Behind another fault, which would only come again, it is gone as on a processor. */
+    if (s->todo_inside && s->todo.kind == SOFT_EV_EXTERNAL && ev->vector == VEC_PF)
         s->held_intr = s->todo.vector;
     s->todo = next;
     s->todo_inside = true;
@@ -176,13 +177,17 @@ static bool second_event(struct soft *s, const struct soft_event *ev)
 static bool after_raise(struct soft *s)
 {
     const struct soft_event ev = s->core.event;
+    const bool once = s->core.once;
 
+    s->core.once = false;
     if (s->core.in_delivery) {
         s->core.in_delivery = false;
         s->cur = NULL;
+        s->todo_again &= !once;
         if (second_event(s, &ev))
             return true;
-        restore_cpu(s);
+        if (!once)
+            restore_cpu(s);
         s->have_todo = false;
         return false;
     }
@@ -190,10 +195,12 @@ static bool after_raise(struct soft *s)
     recount(s, done);
     if (!done)
         restore_shadows(s);
-    forget_shadows(s);
+    if (ev.kind != SOFT_EV_SOFTINT) /* which a miss may still undo */
+        forget_shadows(s);
     if (ev.kind == SOFT_EV_TRAP)
         CPU(s)->eip = ev.next_eip;
     s->todo = ev;
+    s->todo_again = !once && (ev.kind == SOFT_EV_FAULT || ev.kind == SOFT_EV_SOFTINT);
     s->have_todo = s->todo_inside = true;
     return true;
 }
@@ -201,15 +208,17 @@ static bool after_raise(struct soft *s)
 static void after_miss(struct soft *s)
 {
     s->core.exit->kind = SOFT_EXIT_PF;
+    s->core.once = false;
     if (s->core.in_delivery) {
         restore_cpu(s);
         s->cur = NULL;
         s->undelivered = true;
         s->miss_la = s->core.exit->la;
         s->miss_user = s->core.exit->user;
-        /* Faults and INT n come again with their instruction; what is over does not. */
-        s->have_todo =
-            s->todo_inside && s->todo.kind != SOFT_EV_FAULT && s->todo.kind != SOFT_EV_SOFTINT;
+        /* What its instruction raises again is forgotten, unless a task switch is half-way. */
+        s->have_todo = s->todo_inside && (s->core.task.loading || !s->todo_again);
+        if (!s->have_todo)
+            restore_shadows(s);
         return;
     }
     recount(s, 0);
@@ -284,6 +293,7 @@ static void deliver_todo(struct soft *s)
     s->core.next_eip = c->eip;
     soft_deliver_event(s, &s->todo);
     s->core.in_delivery = false;
+    forget_shadows(s);
     s->core.cc = cc_of_flags(c->eflags);
     s->have_todo = s->undelivered = false;
     s->mode_dirty = true;
@@ -308,6 +318,7 @@ static bool take_interrupt(struct soft *s)
     }
     s->todo =
         (struct soft_event){.vector = (uint8_t)v, .kind = SOFT_EV_EXTERNAL, .next_eip = c->eip};
+    s->todo_again = false;
     s->have_todo = s->todo_inside = true;
     return true;
 }
@@ -481,6 +492,7 @@ enum soft_exit soft_deliver(struct soft *s, const struct soft_event *ev,
         s->todo = *ev;
         s->have_todo = true;
         s->todo_inside = false;
+        s->todo_again = true;
     }
     s->undelivered = false;
     if (!landed(s, _setjmp(jb)))

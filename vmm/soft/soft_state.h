@@ -139,6 +139,7 @@ struct soft {
     int held_intr;    /* acknowledged, not yet delivered; -1: none */
     bool have_todo;   /* todo is to be delivered next */
     bool todo_inside; /* it arose inside soft_run() */
+    bool todo_again;  /* it, or what it followed from, comes again with its instruction */
     bool undelivered; /* todo's last delivery missed at miss_la */
     bool miss_user;
     la_t miss_la;

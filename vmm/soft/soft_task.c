@@ -116,6 +116,7 @@ static void load_image(struct soft *s, const struct task_image *t)
     c->ldtr = (struct seg){.sel = t->ldt};
     c->cpl = (t->eflags & known & FL_VM) ? 3 : (uint8_t)sel_rpl(t->seg[SEG_CS]);
     c->eip = soft_core(s)->next_eip = t->eip;
+    soft_core(s)->stepped = false; /* from here on the new task's TF counts */
     c->cr0 |= CR0_TS;
     c->dr[7] &= ~(uint32_t)DR7_LOCAL; /* SDM vol. 3, 17.2.4 */
     c->int_shadow = c->db_shadow = c->halted = false;
@@ -128,6 +129,7 @@ static void in_new_task(struct soft *s)
     struct soft_core *core = soft_core(s);
 
     core->task.loading = false;
+    core->once = true;
     if (core->task.by_event && core->task.event.kind != SOFT_EV_FAULT)
         core->in_delivery = false;
     soft_mode_changed(s);
@@ -302,7 +304,9 @@ static void push_error(struct soft *s)
     const uint32_t error = core->task.error;
     const struct stack st = soft_stack_now(s, core->task.ext);
 
+    core->once = true; /* #SS ends the switch */
     soft_stack_probe(s, &st, 1, size);
+    core->once = false;
     CPU(s)->gpr[R_ESP] = soft_stack_push(s, &st, &error, 1, size);
     core->task.has_error = false;
 }
