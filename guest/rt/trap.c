@@ -95,6 +95,7 @@ void trap_task_gate(unsigned vector, void (*fn)(void))
                           .ss = SEL_KDATA,
                           .ds = SEL_KDATA,
                           .iomap = sizeof df_tss};
+    tss.cr3 = df_tss.cr3; /* a switch loads it and never saves it */
     set_tss_desc(SEL_DF_TSS, &df_tss);
     trap_set_gate(vector, SEL_DF_TSS << 16, GATE_TASK);
 }
