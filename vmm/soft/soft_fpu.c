@@ -180,6 +180,11 @@ void x87_whole_load(struct soft *s, const struct insn *i)
     x87_check(s);
     x87_check_pending(s);
     load_operand(s, i, off, buf, x87_mem_size(i));
+    x87_whole_loaded(s, i, off, buf);
+}
+
+void x87_whole_loaded(struct soft *s, const struct insn *i, uint32_t off, void *buf)
+{
     run(s, x87_mem_thunk(i), buf, HOST_EFLAGS);
     x87_note_insn(s, i);
     x87_note_data(s, i, off);

@@ -15,7 +15,7 @@
 
 #include <string.h>
 
-#include "vmm/soft/soft_int.h"
+#include "vmm/soft/soft_mem.h"
 
 /* Offsets in the FXSAVE image. */
 enum fx_offset {
@@ -161,33 +161,51 @@ soft_op sse_move_op(ZydisMnemonic m, bool xmm, struct insn *i);
 
 /* --- operands ------------------------------------------------------------------------------- */
 
-/* la must be 16-aligned: #GP(0), whatever the segment. */
-void sse_check_aligned(struct soft *s, const struct insn *i, uint32_t off, enum soft_access acc);
+/* The offset must give a 16-aligned la: #GP(0), whatever the segment; before its limit counts, as
+ * the silicon does it. */
+static inline void sse_check_aligned(struct soft *s, const struct insn *i, uint32_t off)
+{
+    if ((CPU(s)->seg[i->seg].base + off) & 15)
+        soft_raise_err(s, VEC_GP, 0);
+}
 
-/* Read the memory operand of size bytes (2, 4, 8, 16). */
+/* Read or write n bytes at seg:off. */
+static inline void fpu_read(struct soft *s, unsigned seg, uint32_t off, void *buf, unsigned n)
+{
+    const la_t la = soft_seg_la(s, seg, off, n, SOFT_R);
+    const uint8_t *p = soft_hit_r(s->view, la, n);
+    if (soft_likely(p != NULL))
+        memcpy(buf, p, n);
+    else
+        soft_read_block(s, seg, off, buf, n);
+}
+static inline void fpu_write(struct soft *s, unsigned seg, uint32_t off, const void *buf,
+                             unsigned n)
+{
+    const la_t la = soft_seg_la(s, seg, off, n, SOFT_W);
+    uint8_t *p = soft_hit_w(s->view, la, n);
+    if (soft_likely(p != NULL))
+        memcpy(p, buf, n);
+    else
+        soft_write_block(s, seg, off, buf, n);
+}
+
+/* The memory operand of size bytes. */
 static inline void fpu_load(struct soft *s, const struct insn *i, void *buf, unsigned size,
                             bool aligned)
 {
     const uint32_t off = soft_ea(s, i);
-    if (size == 4) {
-        const uint32_t v = soft_read32(s, i->seg, off);
-        memcpy(buf, &v, 4);
-    } else if (size == 8) {
-        const uint64_t v = soft_read64(s, i->seg, off);
-        memcpy(buf, &v, 8);
-    } else {
-        if (aligned)
-            sse_check_aligned(s, i, off, SOFT_R);
-        soft_read_block(s, i->seg, off, buf, size);
-    }
+    if (aligned)
+        sse_check_aligned(s, i, off);
+    fpu_read(s, i->seg, off, buf, size);
 }
 static inline void fpu_store(struct soft *s, const struct insn *i, const void *buf, unsigned size,
                              bool aligned)
 {
     const uint32_t off = soft_ea(s, i);
     if (aligned)
-        sse_check_aligned(s, i, off, SOFT_W);
-    soft_write_block(s, i->seg, off, buf, size);
+        sse_check_aligned(s, i, off);
+    fpu_write(s, i->seg, off, buf, size);
 }
 
 /* --- the host's instructions (soft_sse_native.c) -----------------------------------------------

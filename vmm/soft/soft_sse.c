@@ -5,18 +5,15 @@
  */
 #include "vmm/soft/soft_fpu.h"
 
-void sse_check_aligned(struct soft *s, const struct insn *i, uint32_t off, enum soft_access acc)
-{
-    if ((CPU(s)->seg[i->seg].base + off) & 15) /* before the limit, as the silicon does */
-        soft_raise_err(s, VEC_GP, 0);
-    soft_seg_check(s, i->seg, off, 16, acc);
-}
-
-static const void *source(struct soft *s, const struct insn *i, unsigned size, void *buf)
+static inline const void *source(struct soft *s, const struct insn *i, unsigned size, void *buf)
 {
     if (!(i->flags & INSN_MEM))
         return fx_xmm(fpu_image(s), i->rm);
-    fpu_load(s, i, buf, size, size == 16);
+    switch (size) { /* constants, for the copies to be moves */
+    case 4: fpu_load(s, i, buf, 4, false); break;
+    case 8: fpu_load(s, i, buf, 8, false); break;
+    default: fpu_load(s, i, buf, 16, true); break;
+    }
     return buf;
 }
 
@@ -46,23 +43,37 @@ static void check_unmasked(struct soft *s, const struct insn *i, sse_fn fn, cons
         raise_xm(s, raised);
 }
 
-/* Run fn on d (16 bytes, a copy of the destination) and settle MXCSR. */
-static uint32_t compute(struct soft *s, const struct insn *i, sse_fn fn, void *d, const void *src)
+/*
+ * The host runs under the guest's control bits (the default ones), and all the flags that it has,
+ * old or new, the guest has too. Else the result is thrown away, and MXCSR set up for a run of its
+ * own.
+ */
+static inline bool no_new_flags(uint32_t mxcsr)
 {
-    uint8_t *fx = fpu_image(s);
+    uint32_t host;
+    __asm__ volatile("stmxcsr %0" : "=m"(host));
+    return (host | X87_FLAGS) == (MXCSR_INIT | X87_FLAGS) && !(host & ~mxcsr & X87_FLAGS);
+}
+
+/* Run fn on d (16 bytes, a copy of the destination) and settle MXCSR. */
+static inline uint32_t compute(struct soft *s, const struct insn *i, sse_fn fn, void *d,
+                               const void *src)
+{
+    uint8_t *fx = fpu_image(s), before[16];
     const uint32_t mxcsr = fx_get32(fx, FX_MXCSR) & MXCSR_MASK;
-    uint32_t m = (mxcsr & ~(uint32_t)X87_FLAGS) | MXCSR_INIT;
-    if ((mxcsr & MXCSR_INIT) == MXCSR_INIT) {
-        const uint32_t r = sse_run(fn, d, src, &m);
-        fx_put32(fx, FX_MXCSR, mxcsr | (m & X87_FLAGS));
-        return r;
-    }
-    uint8_t before[16];
+    uint32_t r, m = (mxcsr & ~(uint32_t)X87_FLAGS) | MXCSR_INIT;
     memcpy(before, d, 16);
+    if (soft_likely((mxcsr | X87_FLAGS) == (MXCSR_INIT | X87_FLAGS))) {
+        r = fn(d, src);
+        if (soft_likely(no_new_flags(mxcsr)))
+            return r;
+        memcpy(d, before, 16);
+    }
     if (!(mxcsr & MXCSR_UM)) /* flush-to-zero acts on masked underflow only */
         m &= ~(uint32_t)MXCSR_FTZ;
-    const uint32_t r = sse_run(fn, d, src, &m);
-    check_unmasked(s, i, fn, before, src, m & X87_FLAGS);
+    r = sse_run(fn, d, src, &m);
+    if ((mxcsr & MXCSR_INIT) != MXCSR_INIT)
+        check_unmasked(s, i, fn, before, src, m & X87_FLAGS);
     fx_put32(fx, FX_MXCSR, mxcsr | (m & X87_FLAGS));
     return r;
 }

@@ -41,6 +41,8 @@ static inline void x87_note_data(struct soft *s, const struct insn *i, uint32_t 
 
 /* Handlers that move the whole state. */
 void x87_whole_load(struct soft *s, const struct insn *i);
+/* ... with the operand, read from off, in buf. */
+void x87_whole_loaded(struct soft *s, const struct insn *i, uint32_t off, void *buf);
 void x87_whole_store(struct soft *s, const struct insn *i);
 void x87_whole_reg(struct soft *s, const struct insn *i);
 void x87_whole_reg_flags(struct soft *s, const struct insn *i);

@@ -7,8 +7,9 @@
  * Rules
  *  X1  The instruction runs on the host with ST(0) in ST(0) and ST(i) in ST(1): thunk with rm = 1.
  *  X2  Memory is written before any state changes, read before anything is computed.
- *  X3  Condition codes C0, C2, C3 are the host's after a compare, unchanged otherwise; C1 is the
- * host's.
+ *  X4  A flag that the guest's FSW lacks sends the instruction the whole-state way: so nothing of
+ * the state is touched before the flags are known. X3  Condition codes C0, C2, C3 are the host's
+ * after a compare, unchanged otherwise; C1 is the host's.
  */
 #include "vmm/soft/soft_x87.h"
 
@@ -88,27 +89,27 @@ static bool ready(struct soft *s)
            (fx_get16(fx, FX_FCW) & X87_FLAGS) == X87_FLAGS;
 }
 
-static uint32_t on_host(const uint8_t *fx, x87_piece piece, void *st0, void *st1, unsigned thunk)
+/*
+ * The host's exception flags are not cleared in between: what they held before cannot be told from
+ * what the piece raised. So only flags that the guest has set already are taken (X4); a new one,
+ * ours or stale, is found out by the whole-state way, which leaves the host's clean.
+ */
+static bool on_host(const uint8_t *fx, x87_piece piece, void *st0, void *st1, unsigned thunk,
+                    uint32_t *out)
 {
     const uint16_t fcw = fx_get16(fx, FX_FCW), host = FCW_INIT;
-    uint16_t before;
-    __asm__ volatile("fnstsw %0" : "=a"(before));
-    if (before & X87_FLAGS)
-        __asm__ volatile("fnclex");
     if (fcw != host)
         __asm__ volatile("fldcw %0" : : "m"(fcw));
-    const uint32_t r = piece(st0, st1, x87_thunks + thunk * X87_THUNK_BYTES);
+    *out = piece(st0, st1, x87_thunks + thunk * X87_THUNK_BYTES);
     if (fcw != host)
         __asm__ volatile("fldcw %0" : : "m"(host));
-    if (r & X87_FLAGS)
-        __asm__ volatile("fnclex");
-    return r;
+    return !(*out & X87_FLAGS & ~(uint32_t)fx_get16(fx, FX_FSW));
 }
 
-/* Flags and condition codes into FSW; cc: which of the codes are the host's. */
+/* Condition codes into FSW; cc: which of them are the host's. */
 static void settle(uint8_t *fx, uint32_t r, uint32_t cc)
 {
-    fx_put16(fx, FX_FSW, (fx_get16(fx, FX_FSW) & ~cc) | (r & (cc | X87_FLAGS)));
+    fx_put16(fx, FX_FSW, (fx_get16(fx, FX_FSW) & ~cc) | (r & cc));
 }
 
 static unsigned rm1_thunk(const struct insn *i)
@@ -119,31 +120,30 @@ static unsigned rm1_thunk(const struct insn *i)
 /* --- with memory
  * ----------------------------------------------------------------------------------- */
 
-static void load_number(struct soft *s, const struct insn *i, uint32_t off, uint8_t *buf,
-                        unsigned n)
+static inline void load_number(struct soft *s, const struct insn *i, uint32_t off, uint8_t *buf)
 {
-    if (n == 4) {
-        fx_put32(buf, 0, soft_read32(s, i->seg, off));
-    } else if (n == 8) {
-        const uint64_t v = soft_read64(s, i->seg, off);
-        memcpy(buf, &v, 8);
-    } else {
-        fx_put16(buf, 0, soft_read16(s, i->seg, off));
+    switch (x87_mem_size(i)) {
+    case 4: fpu_read(s, i->seg, off, buf, 4); break;
+    case 8: fpu_read(s, i->seg, off, buf, 8); break;
+    default: fpu_read(s, i->seg, off, buf, 2); break;
     }
 }
 
-static void arith_mem(struct soft *s, const struct insn *i, bool compare, bool pops)
+static inline void arith_mem(struct soft *s, const struct insn *i, bool compare, bool pops)
 {
-    uint8_t *fx = fpu_image(s), buf[8];
+    uint8_t *fx = fpu_image(s), a[16], buf[16];
     const uint32_t off = soft_ea(s, i);
+    uint32_t r;
     if (!ready(s) || !used(fx, 0)) {
         x87_whole_load(s, i);
         return;
     }
-    load_number(s, i, off, buf, x87_mem_size(i));
-    uint8_t a[16];
-    memcpy(a, st(fx, 0), 10);
-    const uint32_t r = on_host(fx, pops ? x87_in1_out0 : x87_in1_out1, a, buf, x87_mem_thunk(i));
+    load_number(s, i, off, buf);
+    memcpy(a, st(fx, 0), 16);
+    if (!on_host(fx, pops ? x87_in1_out0 : x87_in1_out1, a, buf, x87_mem_thunk(i), &r)) {
+        x87_whole_loaded(s, i, off, buf);
+        return;
+    }
     settle(fx, r, compare ? FSW_COMPARE : FSW_C1);
     if (pops)
         pop(fx);
@@ -165,12 +165,17 @@ static void op_load(struct soft *s, const struct insn *i)
 {
     uint8_t *fx = fpu_image(s), buf[16], val[16];
     const uint32_t off = soft_ea(s, i);
+    uint32_t r;
     if (!ready(s) || used(fx, 7)) {
         x87_whole_load(s, i);
         return;
     }
-    load_number(s, i, off, buf, x87_mem_size(i));
-    settle(fx, on_host(fx, x87_in0_out1, val, buf, x87_mem_thunk(i)), FSW_C1);
+    load_number(s, i, off, buf);
+    if (!on_host(fx, x87_in0_out1, val, buf, x87_mem_thunk(i), &r)) {
+        x87_whole_loaded(s, i, off, buf);
+        return;
+    }
+    settle(fx, r, FSW_C1);
     push(fx, val);
     x87_note_insn(s, i);
     x87_note_data(s, i, off);
@@ -178,25 +183,20 @@ static void op_load(struct soft *s, const struct insn *i)
 
 static void op_store(struct soft *s, const struct insn *i)
 {
-    uint8_t *fx = fpu_image(s), buf[8];
+    uint8_t *fx = fpu_image(s), a[16], buf[16];
     const uint32_t off = soft_ea(s, i);
-    const unsigned n = x87_mem_size(i);
-    if (!ready(s) || !used(fx, 0)) {
+    const bool pops = i->reg == 3 || i->reg == 7;
+    uint32_t r;
+    memcpy(a, st(fx, 0), 16);
+    if (!ready(s) || !used(fx, 0) ||
+        !on_host(fx, pops ? x87_in1_out0 : x87_in1_out1, a, buf, x87_mem_thunk(i), &r)) {
         x87_whole_store(s, i);
         return;
     }
-    const bool pops = i->reg == 3 || i->reg == 7;
-    uint8_t a[16];
-    memcpy(a, st(fx, 0), 10);
-    const uint32_t r = on_host(fx, pops ? x87_in1_out0 : x87_in1_out1, a, buf, x87_mem_thunk(i));
-    if (n == 4) {
-        soft_write32(s, i->seg, off, fx_get32(buf, 0));
-    } else if (n == 8) {
-        uint64_t v;
-        memcpy(&v, buf, 8);
-        soft_write64(s, i->seg, off, v);
-    } else {
-        soft_write16(s, i->seg, off, fx_get16(buf, 0));
+    switch (x87_mem_size(i)) {
+    case 4: fpu_write(s, i->seg, off, buf, 4); break;
+    case 8: fpu_write(s, i->seg, off, buf, 8); break;
+    default: fpu_write(s, i->seg, off, buf, 2); break;
     }
     settle(fx, r, FSW_C1);
     if (pops)
@@ -211,12 +211,15 @@ static void op_store(struct soft *s, const struct insn *i)
 /* ST(0) alone: in and out. */
 static void one_reg(struct soft *s, const struct insn *i, uint32_t cc)
 {
-    uint8_t *fx = fpu_image(s);
-    if (!ready(s) || !used(fx, 0)) {
+    uint8_t *fx = fpu_image(s), a[16];
+    uint32_t r;
+    memcpy(a, st(fx, 0), 16);
+    if (!ready(s) || !used(fx, 0) || !on_host(fx, x87_in1_out1, a, NULL, x87_reg_thunk(i), &r)) {
         x87_whole_reg(s, i);
         return;
     }
-    settle(fx, on_host(fx, x87_in1_out1, st(fx, 0), NULL, x87_reg_thunk(i)), cc);
+    memcpy(st(fx, 0), a, 10);
+    settle(fx, r, cc);
     x87_note_insn(s, i);
 }
 static void op_one_reg(struct soft *s, const struct insn *i)
@@ -231,11 +234,12 @@ static void op_test_reg(struct soft *s, const struct insn *i)
 static void op_constant(struct soft *s, const struct insn *i)
 {
     uint8_t *fx = fpu_image(s), val[16];
-    if (!ready(s) || used(fx, 7)) {
+    uint32_t r;
+    if (!ready(s) || used(fx, 7) || !on_host(fx, x87_in0_out1, val, NULL, x87_reg_thunk(i), &r)) {
         x87_whole_reg(s, i);
         return;
     }
-    settle(fx, on_host(fx, x87_in0_out1, val, NULL, x87_reg_thunk(i)), FSW_C1);
+    settle(fx, r, FSW_C1);
     push(fx, val);
     x87_note_insn(s, i);
 }
@@ -243,12 +247,18 @@ static void op_constant(struct soft *s, const struct insn *i)
 static void two_regs(struct soft *s, const struct insn *i, x87_piece piece, uint32_t cc,
                      unsigned pops)
 {
-    uint8_t *fx = fpu_image(s);
-    if (!ready(s) || !used(fx, 0) || !used(fx, i->rm)) {
+    uint8_t *fx = fpu_image(s), a[16], b[16];
+    uint32_t r;
+    memcpy(a, st(fx, 0), 16);
+    memcpy(b, st(fx, i->rm), 16);
+    if (!ready(s) || !used(fx, 0) || !used(fx, i->rm) ||
+        !on_host(fx, piece, a, b, rm1_thunk(i), &r)) {
         x87_whole_reg(s, i);
         return;
     }
-    settle(fx, on_host(fx, piece, st(fx, 0), st(fx, i->rm), rm1_thunk(i)), cc);
+    memcpy(st(fx, 0), a, 10);
+    memcpy(st(fx, i->rm), b, 10);
+    settle(fx, r, cc);
     while (pops--)
         pop(fx);
     x87_note_insn(s, i);
@@ -283,15 +293,16 @@ static void op_compare_pop2(struct soft *s, const struct insn *i)
 /* FCOMI and its kin: EFLAGS instead of condition codes. */
 static void op_comi(struct soft *s, const struct insn *i)
 {
-    uint8_t *fx = fpu_image(s);
+    uint8_t *fx = fpu_image(s), a[16], b[16];
     const bool pops = i->opcode == 0xdf;
-    if (!ready(s) || !i->rm || !used(fx, 0) || !used(fx, i->rm)) {
+    uint32_t r;
+    memcpy(a, st(fx, 0), 16);
+    memcpy(b, st(fx, i->rm), 16);
+    if (!ready(s) || !i->rm || !used(fx, 0) || !used(fx, i->rm) ||
+        !on_host(fx, pops ? x87_in2_out1 : x87_in2_out2, a, b, rm1_thunk(i), &r)) {
         x87_whole_reg_flags(s, i);
         return;
     }
-    const uint32_t r =
-        on_host(fx, pops ? x87_in2_out1 : x87_in2_out2, st(fx, 0), st(fx, i->rm), rm1_thunk(i));
-    settle(fx, r, 0);
     soft_set_flags(s, FL_ARITH, r >> 16 & FL_ARITH);
     if (pops)
         pop(fx);
