@@ -615,7 +615,9 @@ Test(task_miss, in_the_new_address_space_goes_on)
 {
     const uint8_t code[] = JMP_TSS2;
     struct world *w = miss_after_cr3(code, sizeof code);
+    cr_expect(soft_unfinished(w->e->soft));
     senv_run(w->e, 1);
+    cr_expect_not(soft_unfinished(w->e->soft));
     cr_expect_eq(w->c->eip, NEW_EIP + 1, "one NOP of the new task");
     cr_expect_eq(w->c->seg[SEG_CS].attr, A_CODE | A_DPL3);
     cr_expect_eq(w->c->seg[SEG_GS].sel, S_DATA3);

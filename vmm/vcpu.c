@@ -152,6 +152,8 @@ static void audit(struct vm *vm)
 
 static struct engine *engine_for(struct vm *vm)
 {
+    if (soft_unfinished(soft_engine_cpu(vm->soft)))
+        return vm->soft;
     return vm->kvm && vm->kvm->ops->can_run(vm->kvm) ? vm->kvm : vm->soft;
 }
 

@@ -503,6 +503,11 @@ enum soft_exit soft_deliver(struct soft *s, const struct soft_event *ev,
 
 /* --- from outside -------------------------------------------------------------------------- */
 
+bool soft_unfinished(const struct soft *s)
+{
+    return s->have_todo || s->core.task.loading || s->held_intr >= 0;
+}
+
 void soft_set_intr(struct soft *s, bool pending)
 {
     s->intr_pending = pending;

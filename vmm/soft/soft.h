@@ -112,6 +112,11 @@ struct soft_event {
 enum soft_exit soft_deliver(struct soft *s, const struct soft_event *ev,
                             struct soft_exit_info *exit);
 
+/* Something has begun that only this CPU can end: an event that is still to be delivered, a task
+ * switch half-way. No other engine may run the cpu before soft_run(), soft_step() or soft_deliver()
+ * has. */
+bool soft_unfinished(const struct soft *s);
+
 /* An external interrupt is (not) pending: soft_run() takes it by intr_ack() as soon as the cpu may.
  */
 void soft_set_intr(struct soft *s, bool pending);
