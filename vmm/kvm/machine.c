@@ -76,6 +76,7 @@ static int build_monitor(struct machine *m, const struct arena *arena)
         m->mon = NULL;
         return -ENOMEM;
     }
+    // cppcheck-suppress comparePointers ; the linker's symbols, of one section
     memcpy(m->mon + MON_STUB * PAGE_SIZE, kvm_stub_start, (size_t)(kvm_stub_end - kvm_stub_start));
     build_idt(m);
     build_tss(m);
