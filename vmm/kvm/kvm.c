@@ -387,6 +387,8 @@ static bool exit_guest_io(struct kvm_engine *k, struct trap *t)
 static bool exit_interrupted(struct kvm_engine *k, struct trap *t)
 {
     t->kind = TRAP_KICK;
+    /* Where the stub must first get to its end, a kick (remembered in kicked) may not hold it back. */
+    k->m.run->immediate_exit = 0;
     if (!in_stub(k)) {
         store_from_guest(k);
         return true;
@@ -442,6 +444,8 @@ static bool handle_exit(struct kvm_engine *k, int rc, struct trap *t)
                    rc == -EFAULT ? " (host out of memory for the frame pool?)" : "");
         return true;
     }
+    if (run->exit_reason == KVM_EXIT_IRQ_WINDOW_OPEN)
+        return exit_interrupted(k, t);
     if (run->exit_reason != KVM_EXIT_IO) {
         exit_failed(k, t);
         return true;
@@ -604,6 +608,11 @@ static void kick(struct engine *e)
         pthread_kill(k->thread, KICK_SIGNAL);
 }
 
+static void intr_window(struct engine *e, bool wanted)
+{
+    kvm_of(e)->m.run->request_interrupt_window = wanted;
+}
+
 static void destroy(struct engine *e)
 {
     struct kvm_engine *k = kvm_of(e);
@@ -620,6 +629,7 @@ static const struct engine_ops kvm_ops = {
     .flush = flush,
     .sync = sync_engine,
     .kick = kick,
+    .intr_window = intr_window,
     .destroy = destroy,
 };
 
