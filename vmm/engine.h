@@ -54,6 +54,8 @@ struct engine_ops {
     void (*sync)(struct engine *e);
     /* Make run() return soon with TRAP_KICK; from any thread or a signal handler. */
     void (*kick)(struct engine *e);
+    /* Leave run() with TRAP_INTWIN as soon as the guest could take an interrupt. */
+    void (*intr_window)(struct engine *e, bool wanted);
     void (*destroy)(struct engine *e);
 };
 

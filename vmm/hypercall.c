@@ -149,5 +149,5 @@ int hypercall_init(struct vm *vm)
                                 .in = port_in,
                                 .out = port_out,
                                 .ctx = vm};
-    return bus_claim(&vm->bus, &r);
+    return bus_claim(&vm->board.bus, &r);
 }

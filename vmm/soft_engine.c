@@ -197,6 +197,12 @@ static void sync_engine(struct engine *e)
 {
     (void)e;
 }
+/* The soft CPU takes interrupts by itself. */
+static void intr_window(struct engine *e, bool wanted)
+{
+    (void)e;
+    (void)wanted;
+}
 static void kick(struct engine *e)
 {
     soft_kick(soft_of(e)->soft);
@@ -219,6 +225,7 @@ static const struct engine_ops soft_ops = {
     .flush = flush,
     .sync = sync_engine,
     .kick = kick,
+    .intr_window = intr_window,
     .destroy = destroy,
 };
 

@@ -92,16 +92,6 @@ static void handle_fault(struct vm *vm, struct engine *from, const struct trap *
     }
 }
 
-static void handle_halt(struct vm *vm)
-{
-    vm->end_dump = (vm->cpu.eflags & FL_IF) != 0;
-    if (!vm->end_dump)
-        vm_finish(vm, VM_END_HALT, "the guest halted with interrupts off: it is done");
-    else
-        vm_finish(vm, VM_END_WILD,
-                  "the guest halted with interrupts on, and no device here raises one");
-}
-
 static void handle_asked(struct vm *vm)
 {
     const uint32_t asked = atomic_exchange(&vm->asked, 0);
@@ -109,8 +99,8 @@ static void handle_asked(struct vm *vm)
         vm_finish(vm, VM_END_QUIT, "ended by the user");
     if (asked & VM_ASK_TIMEOUT)
         vm_finish(vm, VM_END_TIMEOUT, "still running after %u s (--timeout)", vm->opts.timeout_s);
-    if (asked & VM_ASK_INPUT)
-        uart_poll(&vm->com1);
+    if (asked & (VM_ASK_INPUT | VM_ASK_TIME))
+        vm_board_update(vm);
 }
 
 static void handle_trap(struct vm *vm, struct engine *from, struct trap *t)
@@ -123,7 +113,7 @@ static void handle_trap(struct vm *vm, struct engine *from, struct trap *t)
         break;
     case TRAP_EMULATE: emulate(vm); break;
     case TRAP_EXCEPTION: deliver_exception(vm, t); break;
-    case TRAP_HLT: handle_halt(vm); break;
+    case TRAP_HLT: break; /* the loop sees that the processor is halted */
     case TRAP_SHUTDOWN:
         if (vm->trace)
             trace_insn_undone(vm->trace);
@@ -150,6 +140,22 @@ static void audit(struct vm *vm)
         vm_finish(vm, VM_END_AUDIT, "audit: %s", msg);
 }
 
+/* Deliver a pending interrupt before the kvm engine goes on; the soft CPU takes them by itself. */
+static void take_interrupt(struct vm *vm)
+{
+    const struct cpu *c = &vm->cpu;
+    if (!vm->kvm)
+        return;
+    const bool can = (c->eflags & FL_IF) && !c->int_shadow && !c->db_shadow;
+    vm->kvm->ops->intr_window(vm->kvm, vm->intr && !can);
+    if (!vm->intr || !can)
+        return;
+    const int vector = vm_board_ack(vm);
+    if (vector >= 0)
+        deliver(vm, (struct soft_event){
+                        .vector = (uint8_t)vector, .kind = SOFT_EV_EXTERNAL, .next_eip = c->eip});
+}
+
 static struct engine *engine_for(struct vm *vm)
 {
     if (soft_unfinished(soft_engine_cpu(vm->soft)))
@@ -163,6 +169,15 @@ void vm_run(struct vm *vm)
     uint64_t before = stats_now(), after;
 
     while (vm->end == VM_RUNNING) {
+        if (vm->cpu.halted && !vm->intr) {
+            vm_board_halt(vm);
+            handle_asked(vm);
+            if (!vm->intr)
+                continue;
+        }
+        take_interrupt(vm);
+        if (vm->end != VM_RUNNING)
+            break;
         struct engine *e = engine_for(vm);
         e->ops->run(e, &t);
         after = stats_now();

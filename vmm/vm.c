@@ -14,61 +14,7 @@
 #include "vmm/soft_engine.h"
 #include "vmm/vm.h"
 
-/* --- devices --------------------------------------------------------------------------------- */
-
-static void on_exit_port(void *ctx, int status)
-{
-    struct vm *vm = ctx;
-    if (vm->end == VM_RUNNING)
-        vm->exit_status = status;
-    vm_finish(vm, VM_END_EXIT, "the guest wrote the exit port: status %d", status);
-}
-
-static void on_console_input(void *ctx)
-{
-    vm_ask(ctx, VM_ASK_INPUT);
-}
-static void on_console_quit(void *ctx)
-{
-    vm_ask(ctx, VM_ASK_QUIT);
-}
-
-static int add_devices(struct vm *vm, struct errmsg *err)
-{
-    const struct chardev_events ev = {on_console_input, on_console_quit, vm};
-    int rc = 0;
-
-    bus_init(&vm->bus);
-    if (vm->opts.console)
-        rc = chardev_fds_open(&vm->console, STDIN_FILENO, STDOUT_FILENO, ev);
-    if (rc < 0)
-        return err_set(err, rc, "console: %s", strerror(-rc));
-    rc = uart_init(&vm->com1, &vm->bus, UART_COM1, vm->console, (struct line){0}, "com1");
-    if (!rc)
-        rc = exitport_init(&vm->exitport, &vm->bus, (struct vm_stop){on_exit_port, vm});
-    if (!rc)
-        rc = hypercall_init(vm);
-    return rc < 0 ? err_set(err, rc, "devices: %s", strerror(-rc)) : 0;
-}
-
 /* --- what the engines ask -------------------------------------------------------------------- */
-
-static bool on_io(void *ctx, uint16_t port, unsigned size, bool in, uint32_t count, void *data)
-{
-    struct vm *vm = ctx;
-    uint8_t *p = data;
-    for (uint32_t i = 0; i < count && vm->end == VM_RUNNING; i++, p += size) {
-        uint32_t val = 0;
-        if (in) {
-            val = bus_in(&vm->bus, port, size);
-            memcpy(p, &val, size);
-        } else {
-            memcpy(&val, p, size);
-            bus_out(&vm->bus, port, val, size);
-        }
-    }
-    return vm->end == VM_RUNNING;
-}
 
 /* Where no RAM is, a PC's bus floats: all ones, writes go nowhere. */
 static uint32_t on_mmio_read(void *ctx, gpa_t gpa, unsigned size)
@@ -159,8 +105,7 @@ static void on_invlpg(void *ctx, la_t la)
 
 static int on_intr_ack(void *ctx)
 {
-    (void)ctx;
-    return -1;
+    return vm_board_ack(ctx);
 }
 
 static void on_fpu_use(void *ctx)
@@ -298,7 +243,7 @@ static int add_trace(struct vm *vm, struct errmsg *err)
 static int add_engines(struct vm *vm, struct errmsg *err)
 {
     const struct engine_env env = {
-        .cpu = &vm->cpu, .pool = vm->pool, .shadow = vm->shadow, .ctx = vm, .io = on_io};
+        .cpu = &vm->cpu, .pool = vm->pool, .shadow = vm->shadow, .ctx = vm, .io = vm_board_io};
     int rc = choose_kvm(vm, &env, err);
     if (rc < 0)
         return rc;
@@ -387,13 +332,14 @@ int vm_create(const struct vm_opts *o, struct vm **out, struct errmsg *err)
     if (!vm)
         return err_set(err, -ENOMEM, "out of memory");
     vm->opts = *o;
+    vm->alarm_fd = vm->wake_fd = -1;
     cpu_set_flat(&vm->cpu, 0);
     stats_start(&vm->stats);
     int rc = add_memory(vm, err);
     if (!rc)
         rc = add_engines(vm, err);
     if (!rc)
-        rc = add_devices(vm, err);
+        rc = vm_board_create(vm, err);
     if (!rc)
         rc = arm_timeout(vm, err);
     if (rc < 0) {
@@ -410,7 +356,7 @@ void vm_destroy(struct vm *vm)
         return;
     if (vm->timer_armed)
         timer_delete(vm->timer);
-    chardev_close(vm->console);
+    vm_board_destroy(vm);
     if (vm->kvm)
         vm->kvm->ops->destroy(vm->kvm);
     if (vm->soft)
@@ -433,6 +379,7 @@ void vm_ask(struct vm *vm, enum vm_asked what)
         vm->kvm->ops->kick(vm->kvm);
     if (vm->soft)
         vm->soft->ops->kick(vm->soft);
+    vm_board_wake(vm);
 }
 
 void vm_finish(struct vm *vm, enum vm_end end, const char *fmt, ...)
@@ -450,6 +397,7 @@ int vm_exit_code(const struct vm *vm)
 {
     switch (vm->end) {
     case VM_END_HALT:
+    case VM_END_RESET:
     case VM_END_QUIT: return UMBRA_EXIT_OK;
     case VM_END_EXIT: return vm->exit_status & 0xff;
     case VM_END_TIMEOUT: return UMBRA_EXIT_TIMEOUT;

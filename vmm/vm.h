@@ -4,13 +4,12 @@
 #ifndef UMBRA_VMM_VM_H
 #define UMBRA_VMM_VM_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 #include "mm/mm.h"
-#include "vmm/dev/bus.h"
+#include "vmm/dev/board.h"
 #include "vmm/dev/chardev.h"
-#include "vmm/dev/exitport.h"
-#include "vmm/dev/uart.h"
 #include "vmm/engine.h"
 #include "vmm/errmsg.h"
 #include "vmm/gmem.h"
@@ -46,9 +45,10 @@ struct vm_opts {
 /* Why a machine has ended. */
 enum vm_end {
     VM_RUNNING,
-    VM_END_HALT, /* HLT with interrupts off: the guest is done */
-    VM_END_EXIT, /* the guest wrote the exit port */
-    VM_END_QUIT, /* the user asked for it */
+    VM_END_HALT,  /* HLT with interrupts off: the guest is done */
+    VM_END_EXIT,  /* the guest wrote the exit port */
+    VM_END_RESET, /* the guest asked for a reset */
+    VM_END_QUIT,  /* the user asked for it */
     VM_END_TIMEOUT,
     VM_END_OOM,   /* the frame pool is used up */
     VM_END_WILD,  /* triple fault, execution where nothing is, ... */
@@ -65,14 +65,20 @@ struct vm {
     struct cpu cpu;
     struct engine *kvm;  /* NULL: not in use */
     struct engine *soft; /* always there: engine, or emulator beside kvm */
-    struct bus bus;
-    struct uart com1;
-    struct exitport exitport;
+    struct board board;
     struct chardev *console;
     int32_t hc_status;        /* of the last hypercall */
     bool *code_frame;         /* by frame: the soft CPU holds code of it decoded; only beside kvm */
     struct trace_insn *trace; /* NULL: off */
     struct stats stats;
+    /* vm_board.c */
+    bool intr;             /* the interrupt controllers want the processor's attention */
+    uint64_t start_ns;     /* host's monotonic time at the machine's start */
+    uint64_t alarm_ns;     /* when the alarm rings, device time */
+    int alarm_fd, wake_fd; /* timerfd; eventfd that wakes a halted vCPU */
+    pthread_t alarm;
+    bool alarm_runs;
+    _Atomic bool closing, sleeping;
     uint32_t guest_error;              /* of FAULT_GUEST */
     uint32_t fault_result, fault_path; /* of the last fault that mm answered */
     enum vm_end end;
@@ -86,7 +92,7 @@ struct vm {
     bool timer_armed;
 };
 
-enum vm_asked { VM_ASK_QUIT = 1, VM_ASK_INPUT = 2, VM_ASK_TIMEOUT = 4 };
+enum vm_asked { VM_ASK_QUIT = 1, VM_ASK_INPUT = 2, VM_ASK_TIMEOUT = 4, VM_ASK_TIME = 8 };
 
 /* 0, or a negative errno with err filled (-ENOENT, -EACCES, -ENOTSUP: the host lacks what the
  * chosen engine needs). */
@@ -119,6 +125,19 @@ enum fault_outcome {
 };
 /* error: W, U and I of enum pf_error say what the access was. */
 enum fault_outcome fault_handle(struct vm *vm, la_t la, uint32_t error);
+
+/* vm_board.c: devices, time, interrupts. */
+int vm_board_create(struct vm *vm, struct errmsg *err);
+void vm_board_destroy(struct vm *vm);
+bool vm_board_io(void *vm, uint16_t port, unsigned size, bool in, uint32_t count, void *data);
+/* Bring the devices up to the present. */
+void vm_board_update(struct vm *vm);
+/* The vector of a pending interrupt, acknowledged; -1 if there is none. */
+int vm_board_ack(struct vm *vm);
+/* HLT: sleep until there is something to do, or end the machine. */
+void vm_board_halt(struct vm *vm);
+/* From any thread: wake a vCPU that sleeps in vm_board_halt(). */
+void vm_board_wake(struct vm *vm);
 
 /* hypercall.c: claim the port on the bus. */
 int hypercall_init(struct vm *vm);

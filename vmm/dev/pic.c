@@ -271,3 +271,10 @@ int pic_init(struct pic *p, struct bus *bus, struct line intr)
                                                  .ctx = p});
     return err;
 }
+
+bool pic_unmasked(const struct pic *p)
+{
+    const unsigned first = (unsigned)~p->chip[0].imr & 0xff & ~(1u << CASCADE);
+    const bool cascade = !(p->chip[0].imr & 1u << CASCADE);
+    return first != 0 || (cascade && p->chip[1].imr != 0xff);
+}

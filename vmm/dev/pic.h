@@ -35,6 +35,9 @@ int pic_init(struct pic *p, struct bus *bus, struct line intr);
 void pic_set(void *pic, unsigned n, bool level);
 
 /* Would the processor be interrupted now? */
+/* Is any request line let through by the masks (of the second controller: by both)? */
+bool pic_unmasked(const struct pic *p);
+
 static inline bool pic_pending(const struct pic *p)
 {
     return p->intr_level;

@@ -1,0 +1,223 @@
+/*
+ * The machine's devices, its time and its interrupts: the PC board joined to processor, console and
+ * clock. Device time is host time since the machine's start. A thread sleeps on a timerfd and asks
+ * the vCPU to look at the board when a device has something to do; a halted vCPU sleeps by itself.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "vmm/soft_engine.h"
+#include "vmm/vm.h"
+
+/* --- what devices tell the machine ----------------------------------------------------------- */
+
+static void on_exit_port(void *ctx, int status)
+{
+    struct vm *vm = ctx;
+    if (vm->end == VM_RUNNING)
+        vm->exit_status = status;
+    vm_finish(vm, VM_END_EXIT, "the guest wrote the exit port: status %d", status);
+}
+
+static void on_console_input(void *ctx)
+{
+    vm_ask(ctx, VM_ASK_INPUT);
+}
+static void on_console_quit(void *ctx)
+{
+    vm_ask(ctx, VM_ASK_QUIT);
+}
+
+static void on_intr(void *ctx, unsigned n, bool level)
+{
+    struct vm *vm = ctx;
+    (void)n;
+    vm->intr = level;
+    soft_set_intr(soft_engine_cpu(vm->soft), level);
+}
+
+static void on_reset(void *ctx, unsigned n, bool level)
+{
+    (void)n;
+    if (level)
+        vm_finish(ctx, VM_END_RESET, "the guest asked for a reset");
+}
+
+/* --- time ------------------------------------------------------------------------------------ */
+
+static uint64_t monotonic_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static uint64_t now_ns(void *ctx)
+{
+    const struct vm *vm = ctx;
+    return monotonic_ns() - vm->start_ns;
+}
+
+static void *alarm_thread(void *ctx)
+{
+    struct vm *vm = ctx;
+    struct pollfd p = {.fd = vm->alarm_fd, .events = POLLIN};
+    uint64_t n;
+
+    for (;;) {
+        if (poll(&p, 1, -1) < 0 && errno != EINTR)
+            return NULL;
+        if (atomic_load(&vm->closing))
+            return NULL;
+        if (read(vm->alarm_fd, &n, sizeof n) == sizeof n)
+            vm_ask(vm, VM_ASK_TIME);
+    }
+}
+
+/* Have the alarm ring when the board is next due. */
+static void arm_alarm(struct vm *vm)
+{
+    const uint64_t due = board_deadline(&vm->board);
+    if (due == vm->alarm_ns)
+        return;
+    vm->alarm_ns = due;
+    struct itimerspec t = {0};
+    if (due != CLOCK_NEVER) {
+        const uint64_t at = vm->start_ns + due;
+        t.it_value.tv_sec = (time_t)(at / 1000000000u);
+        t.it_value.tv_nsec = (long)(at % 1000000000u);
+        if (!t.it_value.tv_sec && !t.it_value.tv_nsec)
+            t.it_value.tv_nsec = 1;
+    }
+    timerfd_settime(vm->alarm_fd, TFD_TIMER_ABSTIME, &t, NULL);
+}
+
+void vm_board_update(struct vm *vm)
+{
+    vm->alarm_ns = 0; /* it may have rung: arm it anew even for the same time */
+    board_update(&vm->board);
+    arm_alarm(vm);
+}
+
+/* --- port I/O -------------------------------------------------------------------------------- */
+
+bool vm_board_io(void *ctx, uint16_t port, unsigned size, bool in, uint32_t count, void *data)
+{
+    struct vm *vm = ctx;
+    uint8_t *p = data;
+    for (uint32_t i = 0; i < count && vm->end == VM_RUNNING; i++, p += size) {
+        uint32_t val = 0;
+        if (in) {
+            val = bus_in(&vm->board.bus, port, size);
+            memcpy(p, &val, size);
+        } else {
+            memcpy(&val, p, size);
+            bus_out(&vm->board.bus, port, val, size);
+        }
+    }
+    if (!in)
+        arm_alarm(vm);                                      /* a timer may have been programmed */
+    return vm->end == VM_RUNNING && !(vm->intr && vm->kvm); /* soft takes interrupts by itself */
+}
+
+/* --- interrupts ------------------------------------------------------------------------------ */
+
+int vm_board_ack(struct vm *vm)
+{
+    return pic_pending(&vm->board.pic) ? pic_ack(&vm->board.pic) : -1;
+}
+
+/* Can any device ever raise an interrupt as the controllers are programmed now? */
+static bool may_wake(const struct vm *vm)
+{
+    return pic_unmasked(&vm->board.pic);
+}
+
+void vm_board_halt(struct vm *vm)
+{
+    struct cpu *c = &vm->cpu;
+    if (!(c->eflags & FL_IF)) {
+        vm_finish(vm, VM_END_HALT, "the guest halted with interrupts off: it is done");
+        return;
+    }
+    if (!may_wake(vm)) {
+        vm_finish(
+            vm, VM_END_WILD,
+            "the guest halted with interrupts on, and the interrupt controllers let none through");
+        vm->end_dump = true;
+        return;
+    }
+    chardev_flush(vm->console);
+    while (vm->end == VM_RUNNING && !vm->intr && !atomic_load(&vm->asked)) {
+        uint64_t n;
+        struct pollfd p = {.fd = vm->wake_fd, .events = POLLIN};
+        atomic_store(&vm->sleeping, true);
+        if (!atomic_load(&vm->asked))
+            (void)poll(&p, 1, -1);
+        atomic_store(&vm->sleeping, false);
+        (void)!read(vm->wake_fd, &n, sizeof n);
+    }
+}
+
+void vm_board_wake(struct vm *vm)
+{
+    const uint64_t one = 1;
+    if (atomic_load(&vm->sleeping))
+        (void)!write(vm->wake_fd, &one, sizeof one);
+}
+
+/* --- life ------------------------------------------------------------------------------------ */
+
+int vm_board_create(struct vm *vm, struct errmsg *err)
+{
+    const struct chardev_events ev = {on_console_input, on_console_quit, vm};
+    int rc = 0;
+
+    vm->start_ns = monotonic_ns();
+    vm->alarm_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    vm->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (vm->alarm_fd < 0 || vm->wake_fd < 0)
+        return err_set(err, -errno, "timer: %s", strerror(errno));
+    if (vm->opts.console)
+        rc = chardev_fds_open(&vm->console, STDIN_FILENO, STDOUT_FILENO, ev);
+    if (rc < 0)
+        return err_set(err, rc, "console: %s", strerror(-rc));
+    const struct board_config c = {.clock = {now_ns, vm},
+                                   .com1 = vm->console,
+                                   .intr = {on_intr, vm, 0},
+                                   .reset = {on_reset, vm, 0},
+                                   .stop = {on_exit_port, vm},
+                                   .wall_seconds = (uint64_t)time(NULL),
+                                   .ram_bytes = vm->opts.ram};
+    rc = board_init(&vm->board, &c);
+    if (!rc)
+        rc = hypercall_init(vm);
+    if (rc < 0)
+        return err_set(err, rc, "devices: %s", strerror(-rc));
+    rc = -pthread_create(&vm->alarm, NULL, alarm_thread, vm);
+    if (rc < 0)
+        return err_set(err, rc, "timer thread: %s", strerror(-rc));
+    vm->alarm_runs = true;
+    return 0;
+}
+
+void vm_board_destroy(struct vm *vm)
+{
+    if (vm->alarm_runs) {
+        const struct itimerspec now = {.it_value.tv_nsec = 1};
+        atomic_store(&vm->closing, true);
+        timerfd_settime(vm->alarm_fd, 0, &now, NULL);
+        pthread_join(vm->alarm, NULL);
+    }
+    chardev_close(vm->console);
+    if (vm->alarm_fd >= 0)
+        close(vm->alarm_fd);
+    if (vm->wake_fd >= 0)
+        close(vm->wake_fd);
+}
