@@ -19,4 +19,11 @@ void diff_shrink(struct diff_case *c, bool (*still)(void *ctx, const struct diff
 /* Code, state and memory, on stdout. */
 void diff_show(const struct diff_case *c);
 
+/*
+ * Flags in which the host may differ because it is not the vendor that the soft CPU follows where
+ * the manuals leave a choice (diff_vendor.c); UINT32_MAX: the case cannot be compared there. 0 on
+ * AMD.
+ */
+uint32_t diff_vendor_flags(const struct diff_case *c);
+
 #endif

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "tests/diff_value.h"
 #include "vmm/cpu/regs.h"
 
 const char *const diff_class_name[DIFF_CLASSES] = {"int", "string", "fpu", "mmx", "sse"};
@@ -43,133 +44,13 @@ struct gen {
     unsigned n_aims;
     struct aim aims[2 * DIFF_MAX_PATCH];
     uint8_t aim_reg[8]; /* register holds a target for the branch of this number - 1 */
-    uint64_t x;
+    struct rnd r;
     struct diff_case *c;
     ZydisDecoder dec;
     bool movs16;                 /* there is a MOVS with 16-bit addresses */
     bool last;                   /* nothing may come behind */
     uint8_t jump[DIFF_MAX_INSN]; /* width of the branch displacement to aim, 0: none */
 };
-
-static uint64_t rnd(struct gen *g)
-{
-    uint64_t z = g->x += 0x9e3779b97f4a7c15u; /* splitmix64 */
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return z ^ (z >> 31);
-}
-static uint32_t below(struct gen *g, uint32_t n)
-{
-    return (uint32_t)((rnd(g) >> 32) * n >> 32);
-}
-static bool one_in(struct gen *g, uint32_t n)
-{
-    return below(g, n) == 0;
-}
-
-static uint32_t rnd_int(struct gen *g)
-{
-    static const uint32_t edge[] = {0,          1,          0xff,       0x80,       0x7f,
-                                    0xffff,     0x8000,     0x7fff,     0xffffffff, 0x80000000,
-                                    0x7fffffff, 0xfffffffe, 0x10,       0x1f,       0x20,
-                                    0x100,      0x10000,    0xffffff80, 0xffff8000, 9};
-    switch (below(g, 4)) {
-    case 0: return edge[below(g, sizeof edge / sizeof *edge)];
-    case 1: return (uint32_t)rnd(g) >> below(g, 32);
-    default: return (uint32_t)rnd(g);
-    }
-}
-
-/* A floating-point number of the given exponent width and total mantissa bits, as raw bits. */
-static uint64_t rnd_float(struct gen *g, unsigned ebits, unsigned mbits)
-{
-    const uint64_t emax = (1u << ebits) - 1, bias = emax >> 1, mmask = (1ull << mbits) - 1;
-    const uint64_t sign = (rnd(g) & 1) << (ebits + mbits);
-    const uint64_t quiet = 1ull << (mbits - 1);
-    uint64_t m = one_in(g, 2) ? rnd(g) & mmask : (rnd(g) & 7) << (mbits - 3);
-    uint64_t e;
-    switch (below(g, 16)) {
-    case 0: e = 0, m = 0; break;                   /* zero */
-    case 1: e = 0, m = m ? m : 1; break;           /* denormal */
-    case 2: e = emax, m = 0; break;                /* infinity */
-    case 3: e = emax, m |= quiet; break;           /* quiet NaN */
-    case 4: e = emax, m = (m & ~quiet) | 1; break; /* signalling NaN */
-    case 5: e = 1 + below(g, 3); break;            /* just normal */
-    case 6: e = emax - 1 - below(g, 3); break;     /* just finite */
-    case 7: e = bias + below(g, 70), m = 0; break; /* powers of two */
-    case 8: e = bias + below(g, 70); break;        /* integers, nearly */
-    case 9: e = bias + 30 + below(g, 4); break;    /* around the integers' limits */
-    case 10: e = below(g, (uint32_t)emax); break;
-    case 11: e = emax - 1, m = mmask; break;
-    default: e = bias - 8 + below(g, 16); break;
-    }
-    return sign | e << mbits | m;
-}
-
-static void rnd_f80(struct gen *g, uint8_t out[10])
-{
-    uint64_t m = one_in(g, 2) ? rnd(g) : (rnd(g) & 15) << 60;
-    uint16_t e = (uint16_t)rnd(g);
-    switch (below(g, 14)) {
-    case 0: e &= 0x8000, m = 0; break;
-    case 1: e &= 0x8000; break;                  /* (pseudo-)denormal */
-    case 2: e |= 0x7fff, m = 1ull << 63; break;  /* infinity */
-    case 3: e |= 0x7fff, m |= 3ull << 62; break; /* quiet NaN */
-    case 4:
-        e |= 0x7fff, m = (m & (~0ull >> 2)) | 1ull << 63;
-        break;     /* signalling NaN or infinity */
-    case 5: break; /* perhaps an unnormal */
-    case 6: e = (uint16_t)((e & 0x8000) | below(g, 3)), m |= 1ull << 63; break;
-    case 7: e = (uint16_t)((e & 0x8000) | (0x7ffe - below(g, 3))), m |= 1ull << 63; break;
-    case 8: /* around double's and single's limits */
-        e = (uint16_t)((e & 0x8000) |
-                       ((one_in(g, 2) ? 0x3fff + 1022 : 0x3fff - 1024) + below(g, 4)));
-        m |= 1ull << 63;
-        break;
-    case 9:
-        e = (uint16_t)((e & 0x8000) | ((one_in(g, 2) ? 0x3fff + 126 : 0x3fff - 128) + below(g, 4)));
-        m |= 1ull << 63;
-        break;
-    case 10: e = (uint16_t)((e & 0x8000) | (0x3fff + below(g, 68))), m |= 1ull << 63; break;
-    default: e = (uint16_t)((e & 0x8000) | (0x3fff - 8 + below(g, 16))), m |= 1ull << 63; break;
-    }
-    memcpy(out, &m, 8);
-    memcpy(out + 8, &e, 2);
-}
-
-/* 16 bytes of some kind of number. */
-static void rnd_16(struct gen *g, uint8_t out[16])
-{
-    uint64_t v[2] = {rnd(g), rnd(g)};
-    memcpy(out, v, 16);
-    switch (below(g, 6)) {
-    case 0:
-        for (int i = 0; i < 4; i++) {
-            const uint32_t f = (uint32_t)rnd_float(g, 8, 23);
-            memcpy(out + 4 * i, &f, 4);
-        }
-        break;
-    case 1:
-        for (int i = 0; i < 2; i++) {
-            const uint64_t f = rnd_float(g, 11, 52);
-            memcpy(out + 8 * i, &f, 8);
-        }
-        break;
-    case 2: rnd_f80(g, out); break;
-    case 3:
-        for (int i = 0; i < 4; i++) {
-            const uint32_t n = rnd_int(g);
-            memcpy(out + 4 * i, &n, 4);
-        }
-        break;
-    case 4: /* packed decimal */
-        for (int i = 0; i < 9; i++)
-            out[i] = (uint8_t)(below(g, 10) << 4 | below(g, 10));
-        out[9] = (uint8_t)(rnd(g) & 0x80);
-        break;
-    default: break;
-    }
-}
 
 static void patch(struct gen *g, uint32_t la, const void *bytes, unsigned len)
 {
@@ -189,66 +70,6 @@ static void patch(struct gen *g, uint32_t la, const void *bytes, unsigned len)
         }
         la += part, from += part, len -= part;
     }
-}
-
-/* --- the FPU's state ----------------------------------------------------------------------- */
-
-static void put16(uint8_t *p, unsigned v)
-{
-    p[0] = (uint8_t)v;
-    p[1] = (uint8_t)(v >> 8);
-}
-
-static uint16_t rnd_fcw(struct gen *g)
-{
-    if (one_in(g, 2))
-        return 0x37f;
-    static const uint16_t pc[] = {0, 0x200, 0x300, 0x100};
-    return (uint16_t)(0x40 | (one_in(g, 2) ? 0x3f : below(g, 64)) |
-                      pc[below(g, one_in(g, 8) ? 4 : 3)] | below(g, 4) << 10);
-}
-
-static uint16_t rnd_fsw(struct gen *g, uint16_t fcw, bool may_pend)
-{
-    uint16_t fsw = (uint16_t)(rnd(g) & 0x7f7f);
-    if (one_in(g, 2))
-        fsw &= 0x7f00;
-    if (may_pend && one_in(g, 10)) {
-        if (fsw & ~fcw & 0x3f)
-            fsw |= 0x8080;
-        else
-            fsw &= 0x7fff & ~0x80u;
-        return fsw;
-    }
-    return (uint16_t)(fsw & (0x7f40 | (fcw & 0x3f)));
-}
-
-static void rnd_fxsave(struct gen *g, uint8_t fx[512])
-{
-    memset(fx, 0, 512);
-    const uint16_t fcw = rnd_fcw(g);
-    put16(fx, fcw);
-    put16(fx + 2, rnd_fsw(g, fcw, true));
-    fx[4] = (uint8_t)(one_in(g, 3) ? 0xff : one_in(g, 2) ? 0 : rnd(g));
-    put16(fx + 6, below(g, 0x800));
-    const uint32_t fip = rnd_int(g), fdp = rnd_int(g);
-    memcpy(fx + 8, &fip, 4);
-    memcpy(fx + 16, &fdp, 4);
-    put16(fx + 12, 0x23);
-    put16(fx + 20, 0x2b);
-    uint32_t mxcsr = 0x1f80;
-    if (one_in(g, 2))
-        mxcsr = (uint32_t)rnd(g) & (one_in(g, 2) ? 0xffff : 0x7fff) & ~(one_in(g, 2) ? 0x3fu : 0u);
-    if (one_in(g, 2))
-        mxcsr |= 0x1f80;
-    memcpy(fx + 24, &mxcsr, 4);
-    for (int i = 0; i < 8; i++) {
-        rnd_f80(g, fx + 32 + 16 * i);
-        if (one_in(g, 4))
-            memcpy(fx + 32 + 16 * i, (uint64_t[]){rnd(g)}, 8);
-    }
-    for (int i = 0; i < 8; i++)
-        rnd_16(g, fx + 160 + 16 * i);
 }
 
 /* --- opcodes by class ----------------------------------------------------------------------- */
@@ -271,43 +92,46 @@ static unsigned make_opcode(struct gen *g, enum diff_class cls, uint8_t *b)
     static const uint8_t strings[] = {0xa4, 0xa5, 0xa6, 0xa7, 0xaa, 0xab,
                                       0xac, 0xad, 0xae, 0xaf, 0x6c, 0x6e};
     unsigned n = 0;
-    if (one_in(g, cls == DIFF_FPU ? 12 : 4))
+    if (rnd_one_in(&g->r, cls == DIFF_FPU ? 12 : 4))
         b[n++] = 0x66;
-    if (one_in(g, 12))
+    if (rnd_one_in(&g->r, 12))
         b[n++] = 0x67;
-    if (one_in(g, 12))
-        b[n++] = segs[below(g, one_in(g, 4) ? 6 : 4)];
-    if (one_in(g, cls == DIFF_STRING || cls == DIFF_SSE ? 2 : 16))
-        b[n++] = one_in(g, 2) ? 0xf2 : 0xf3;
-    if (one_in(g, cls == DIFF_INT ? 16 : 64))
+    if (rnd_one_in(&g->r, 12))
+        b[n++] = segs[rnd_below(&g->r, rnd_one_in(&g->r, 4) ? 6 : 4)];
+    if (rnd_one_in(&g->r, cls == DIFF_STRING || cls == DIFF_SSE ? 2 : 16))
+        b[n++] = rnd_one_in(&g->r, 2) ? 0xf2 : 0xf3;
+    if (rnd_one_in(&g->r, cls == DIFF_INT ? 16 : 64))
         b[n++] = 0xf0;
-    if (n > 1 && one_in(g, 2)) { /* in any order */
+    if (n > 1 && rnd_one_in(&g->r, 2)) { /* in any order */
         const uint8_t t = b[0];
         b[0] = b[n - 1];
         b[n - 1] = t;
     }
     switch (cls) {
-    case DIFF_STRING: b[n++] = strings[below(g, one_in(g, 8) ? sizeof strings : 10)]; break;
+    case DIFF_STRING:
+        b[n++] = strings[rnd_below(&g->r, rnd_one_in(&g->r, 8) ? sizeof strings : 10)];
+        break;
     case DIFF_FPU:
-        if (one_in(g, 40)) {
+        if (rnd_one_in(&g->r, 40)) {
             b[n++] = 0x9b;
-        } else if (one_in(g, 40)) {
+        } else if (rnd_one_in(&g->r, 40)) {
             b[n++] = 0x0f;
             b[n++] = 0xae;
         } else {
-            b[n++] = (uint8_t)(0xd8 + below(g, 8));
+            b[n++] = (uint8_t)(0xd8 + rnd_below(&g->r, 8));
         }
         break;
     case DIFF_MMX:
     case DIFF_SSE:
         b[n++] = 0x0f;
-        b[n++] = cls == DIFF_MMX || one_in(g, 3) ? mmx_ops[below(g, sizeof mmx_ops)]
-                                                 : sse_ops[below(g, sizeof sse_ops)];
+        b[n++] = cls == DIFF_MMX || rnd_one_in(&g->r, 3)
+                     ? mmx_ops[rnd_below(&g->r, sizeof mmx_ops)]
+                     : sse_ops[rnd_below(&g->r, sizeof sse_ops)];
         break;
     default:
-        if (one_in(g, 3))
+        if (rnd_one_in(&g->r, 3))
             b[n++] = 0x0f;
-        b[n++] = (uint8_t)rnd(g);
+        b[n++] = (uint8_t)rnd_next(&g->r);
         break;
     }
     return n;
@@ -419,23 +243,23 @@ static uint32_t target(struct gen *g, unsigned size, bool low)
     static const uint32_t high_pages[] = {DIFF_DATA, DIFF_DATA + 0x1000, DIFF_DATA + 0x4000};
     static const uint32_t low_pages[] = {0, 0x1000, 0xf000};
     static const uint32_t high_ro = DIFF_DATA + 0x2000, low_ro = 0x3000;
-    uint32_t page = low ? low_pages[below(g, 3)] : high_pages[below(g, 3)];
-    uint32_t off = below(g, 0x1000 - 528) + 8;
-    switch (below(g, 24)) {
+    uint32_t page = low ? low_pages[rnd_below(&g->r, 3)] : high_pages[rnd_below(&g->r, 3)];
+    uint32_t off = rnd_below(&g->r, 0x1000 - 528) + 8;
+    switch (rnd_below(&g->r, 24)) {
     case 0: /* across the page's end */
-    case 1: off = 0x1000 - below(g, size + 1); break;
+    case 1: off = 0x1000 - rnd_below(&g->r, size + 1); break;
     case 2: off = 0x1000 - size; break;
     case 3: page = low ? low_ro : high_ro; break;
     case 4: page = low ? 0x2000 : DIFF_DATA + 0x3000; break; /* a hole */
-    case 5: off = below(g, 64); break;
+    case 5: off = rnd_below(&g->r, 64); break;
     default: break;
     }
     if (low && page == 0xf000 &&
         size > 16) /* what wraps in the middle of an image is unspecified */
         page = 0x1000;
-    if (size <= 16 && one_in(g, 200))
-        page = low ? below(g, 16) << 12 : (uint32_t)rnd(g) & ~0xfffu;
-    if (size >= 16 ? !one_in(g, 10) : one_in(g, 2))
+    if (size <= 16 && rnd_one_in(&g->r, 200))
+        page = low ? rnd_below(&g->r, 16) << 12 : (uint32_t)rnd_next(&g->r) & ~0xfffu;
+    if (size >= 16 ? !rnd_one_in(&g->r, 10) : rnd_one_in(&g->r, 2))
         off &= ~15u;
     return page + off;
 }
@@ -490,7 +314,7 @@ static uint16_t rnd_selector(struct gen *g)
 {
     static const uint16_t sel[] = {0,    1,    3,    0x28, 0x2a, 0x23, 0x20,  0x18,
                                    0x1b, 0x33, 0x63, 0x43, 0x84, 0x8f, 0xffff};
-    return one_in(g, 2) ? 0x2b : sel[below(g, sizeof sel / sizeof *sel)];
+    return rnd_one_in(&g->r, 2) ? 0x2b : sel[rnd_below(&g->r, sizeof sel / sizeof *sel)];
 }
 
 static void rnd_env(struct gen *g, uint32_t la, bool op16, bool with_regs)
@@ -498,14 +322,16 @@ static void rnd_env(struct gen *g, uint32_t la, bool op16, bool with_regs)
     uint8_t b[108];
     const unsigned w = op16 ? 2 : 4;
     for (unsigned i = 0; i < sizeof b; i++)
-        b[i] = (uint8_t)rnd(g);
-    const uint16_t fcw = rnd_fcw(g);
-    put16(b, fcw);
-    put16(b + w, rnd_fsw(g, fcw, true));
-    put16(b + 2 * w, one_in(g, 2) ? 0xffff : one_in(g, 2) ? 0 : (unsigned)rnd(g) & 0xffff);
+        b[i] = (uint8_t)rnd_next(&g->r);
+    const uint16_t fcw = rnd_fcw(&g->r);
+    rnd_put16(b, fcw);
+    rnd_put16(b + w, rnd_fsw(&g->r, fcw, true));
+    rnd_put16(b + 2 * w, rnd_one_in(&g->r, 2)   ? 0xffff
+                         : rnd_one_in(&g->r, 2) ? 0
+                                                : (unsigned)rnd_next(&g->r) & 0xffff);
     if (with_regs)
         for (unsigned i = 0; i < 8; i++)
-            rnd_f80(g, b + 7 * w + 10 * i);
+            rnd_f80(&g->r, b + 7 * w + 10 * i);
     patch(g, la, b, with_regs ? 7 * w + 80 : 7 * w);
 }
 
@@ -522,20 +348,21 @@ static void fill(struct gen *g, const ZydisDecodedInstruction *zi, uint32_t la, 
     const bool op16 = zi->operand_width == 16;
     switch (zi->mnemonic) {
     case ZYDIS_MNEMONIC_FXRSTOR:
-        rnd_fxsave(g, b);
+        rnd_fxsave(&g->r, b);
         patch(g, la, b, 512);
         return;
     case ZYDIS_MNEMONIC_FLDENV: rnd_env(g, la, op16, false); return;
     case ZYDIS_MNEMONIC_FRSTOR: rnd_env(g, la, op16, true); return;
     case ZYDIS_MNEMONIC_LDMXCSR:
-        rnd_fxsave(g, b);
-        if (one_in(g, 8))
-            b[26] = (uint8_t)(rnd(g) & 0xfc); /* reserved bits; not AMD's bit 17 */
+        rnd_fxsave(&g->r, b);
+        if (rnd_one_in(&g->r, 8))
+            b[26] = (uint8_t)(rnd_next(&g->r) & 0xfc); /* reserved bits; not AMD's bit 17 */
         patch(g, la, b + 24, 4);
         return;
     case ZYDIS_MNEMONIC_POPF:
     case ZYDIS_MNEMONIC_POPFD: {
-        const uint32_t fl = (uint32_t)rnd(g) & ~(one_in(g, 8) ? (uint32_t)FL_AC : FL_TF | FL_AC);
+        const uint32_t fl =
+            (uint32_t)rnd_next(&g->r) & ~(rnd_one_in(&g->r, 8) ? (uint32_t)FL_AC : FL_TF | FL_AC);
         patch(g, la, &fl, 4);
         return;
     }
@@ -552,7 +379,7 @@ static void fill(struct gen *g, const ZydisDecodedInstruction *zi, uint32_t la, 
     case ZYDIS_MNEMONIC_MOV:
     case ZYDIS_MNEMONIC_POP:
         if (zi->opcode == 0x8e || zi->opcode == 0x07 || zi->opcode == 0x17 || zi->opcode == 0x1f) {
-            put16(b, rnd_selector(g));
+            rnd_put16(b, rnd_selector(g));
             patch(g, la, b, 2);
             return;
         }
@@ -560,17 +387,17 @@ static void fill(struct gen *g, const ZydisDecodedInstruction *zi, uint32_t la, 
     case ZYDIS_MNEMONIC_LDS:
     case ZYDIS_MNEMONIC_LES:
     case ZYDIS_MNEMONIC_LSS:
-        rnd_16(g, b);
-        put16(b + (op16 ? 2 : 4), rnd_selector(g));
+        rnd_16(&g->r, b);
+        rnd_put16(b + (op16 ? 2 : 4), rnd_selector(g));
         patch(g, la, b, 6);
         return;
     default: break;
     }
-    rnd_16(g, b);
-    rnd_16(g, b + 16);
+    rnd_16(&g->r, b);
+    rnd_16(&g->r, b + 16);
     if (takes_selector(zi->mnemonic))
-        put16(b, rnd_selector(g));
-    if (!one_in(g, 4))
+        rnd_put16(b, rnd_selector(g));
+    if (!rnd_one_in(&g->r, 4))
         patch(g, la, b, size < 16 ? 16 : 32);
 }
 
@@ -578,25 +405,26 @@ static void steer_registers(struct gen *g, const ZydisDecodedInstruction *zi, un
 {
     uint32_t *r = g->c->in.gpr;
     if (takes_selector(zi->mnemonic) && zi->raw.modrm.mod == 3 && !(fixed >> zi->raw.modrm.rm & 1))
-        r[zi->raw.modrm.rm] = rnd_selector(g) | (uint32_t)rnd(g) << 16;
+        r[zi->raw.modrm.rm] = rnd_selector(g) | (uint32_t)rnd_next(&g->r) << 16;
     switch (zi->mnemonic) {
     case ZYDIS_MNEMONIC_BT:
     case ZYDIS_MNEMONIC_BTS:
     case ZYDIS_MNEMONIC_BTR:
     case ZYDIS_MNEMONIC_BTC:
-        if (!(fixed >> zi->raw.modrm.reg & 1) && !one_in(g, 10))
-            r[zi->raw.modrm.reg] = below(g, 2000) - 1000;
+        if (!(fixed >> zi->raw.modrm.reg & 1) && !rnd_one_in(&g->r, 10))
+            r[zi->raw.modrm.reg] = rnd_below(&g->r, 2000) - 1000;
         break;
     case ZYDIS_MNEMONIC_DIV:
     case ZYDIS_MNEMONIC_IDIV:
-        if (!(fixed >> R_EDX & 1) && !one_in(g, 4))
-            r[R_EDX] = one_in(g, 2) ? below(g, 256) : 0u - below(g, 3);
-        if (!(fixed & 1) && !one_in(g, 4))
-            r[R_EAX] = one_in(g, 2) ? below(g, 0x8000) : 0u - below(g, 0x8000);
+        if (!(fixed >> R_EDX & 1) && !rnd_one_in(&g->r, 4))
+            r[R_EDX] = rnd_one_in(&g->r, 2) ? rnd_below(&g->r, 256) : 0u - rnd_below(&g->r, 3);
+        if (!(fixed & 1) && !rnd_one_in(&g->r, 4))
+            r[R_EAX] =
+                rnd_one_in(&g->r, 2) ? rnd_below(&g->r, 0x8000) : 0u - rnd_below(&g->r, 0x8000);
         break;
     case ZYDIS_MNEMONIC_MOV:
         if (zi->opcode == 0x8e && zi->raw.modrm.mod == 3 && !(fixed >> zi->raw.modrm.rm & 1))
-            r[zi->raw.modrm.rm] = rnd_selector(g) | (uint32_t)rnd(g) << 16;
+            r[zi->raw.modrm.rm] = rnd_selector(g) | (uint32_t)rnd_next(&g->r) << 16;
         break;
     case ZYDIS_MNEMONIC_JMP:
     case ZYDIS_MNEMONIC_CALL:
@@ -625,7 +453,7 @@ static bool make_undefined(struct gen *g, unsigned k, const uint8_t *b, unsigned
     const uint8_t op = two ? b[at + 1] : b[at];
     const bool amd = two && (op == 0 || op == 0x20 || op == 0x22);
     const bool vex = !two && (op == 0xc4 || op == 0xc5 || op == 0x62 || op == 0x8f);
-    if (amd || vex || !one_in(g, 4))
+    if (amd || vex || !rnd_one_in(&g->r, 4))
         return false;
     memcpy(g->c->code[k], b, 15);
     g->c->len[k] = 15;
@@ -642,7 +470,7 @@ static bool make_insn(struct gen *g, unsigned k, unsigned *fixed)
     const unsigned n = make_opcode(g, c->cls, b);
     for (unsigned i = n; i < sizeof b; i++) {
         static const uint8_t edge[] = {0, 1, 0xff, 0x80, 0x7f};
-        b[i] = one_in(g, 6) ? edge[below(g, 5)] : (uint8_t)rnd(g);
+        b[i] = rnd_one_in(&g->r, 6) ? edge[rnd_below(&g->r, 5)] : (uint8_t)rnd_next(&g->r);
     }
     ZydisDecodedInstruction zi;
     ZydisDecodedOperand op[ZYDIS_MAX_OPERAND_COUNT];
@@ -684,7 +512,7 @@ static uint32_t behind(struct gen *g, unsigned k)
 {
     const struct diff_case *c = g->c;
     uint32_t at = c->start;
-    for (unsigned to = k + 1 + below(g, c->n - k), i = 0; i < to; i++)
+    for (unsigned to = k + 1 + rnd_below(&g->r, c->n - k), i = 0; i < to; i++)
         at += c->len[i];
     return at;
 }
@@ -712,7 +540,7 @@ static void aim_branches(struct gen *g)
         if (!g->jump[k])
             continue;
         uint32_t dist = 0;
-        for (unsigned to = k + 1 + below(g, c->n - k), i = k + 1; i < to; i++)
+        for (unsigned to = k + 1 + rnd_below(&g->r, c->n - k), i = k + 1; i < to; i++)
             dist += c->len[i];
         memcpy(c->code[k] + c->len[k] - g->jump[k], &dist, g->jump[k]);
     }
@@ -722,20 +550,20 @@ static void start_state(struct gen *g)
 {
     struct native32_state *in = &g->c->in;
     for (int i = 0; i < 8; i++)
-        in->gpr[i] = rnd_int(g);
-    if (!one_in(g, 10))
-        in->gpr[R_ECX] = below(g, 40);
+        in->gpr[i] = rnd_int(&g->r);
+    if (!rnd_one_in(&g->r, 10))
+        in->gpr[R_ECX] = rnd_below(&g->r, 40);
     in->gpr[R_ESP] = target(g, 64, false);
-    if (one_in(g, 2))
+    if (rnd_one_in(&g->r, 2))
         in->gpr[R_EBP] = target(g, 64, false);
-    in->eflags = FL_ONE | FL_IF | ((uint32_t)rnd(g) & (FL_ARITH | FL_ID));
-    if (one_in(g, 4))
+    in->eflags = FL_ONE | FL_IF | ((uint32_t)rnd_next(&g->r) & (FL_ARITH | FL_ID));
+    if (rnd_one_in(&g->r, 4))
         in->eflags |= FL_DF;
-    if (one_in(g, 60))
+    if (rnd_one_in(&g->r, 60))
         in->eflags |= FL_TF;
-    if (one_in(g, 60))
+    if (rnd_one_in(&g->r, 60))
         in->eflags |= FL_NT;
-    rnd_fxsave(g, in->fxsave);
+    rnd_fxsave(&g->r, in->fxsave);
 }
 
 /* FNSAVE [disp32], or with prefix 66: shows the pointers to the last instruction and operand. */
@@ -743,8 +571,8 @@ static void append_fnsave(struct gen *g)
 {
     struct diff_case *c = g->c;
     uint8_t *b = c->code[c->n];
-    const unsigned p = one_in(g, 3);
-    const uint32_t to = DIFF_DATA + 0x4000 + below(g, 1024);
+    const unsigned p = rnd_one_in(&g->r, 3);
+    const uint32_t to = DIFF_DATA + 0x4000 + rnd_below(&g->r, 1024);
     b[0] = 0x66;
     b[p] = 0xdd;
     b[p + 1] = 0x35;
@@ -766,25 +594,26 @@ static void part_movs16(struct gen *g)
 
 void diff_generate(struct diff_case *c, uint64_t seed, enum diff_class cls)
 {
-    struct gen g = {.x = seed * 0x2545f4914f6cdd1du + cls, .c = c};
+    struct gen g = {.r.x = seed * 0x2545f4914f6cdd1du + cls, .c = c};
     memset(c, 0, sizeof *c);
     c->seed = seed;
     c->cls = cls;
     ZydisDecoderInit(&g.dec, ZYDIS_MACHINE_MODE_LEGACY_32, ZYDIS_STACK_WIDTH_32);
-    c->start = DIFF_CODE + 0x100 + below(&g, 64);
+    c->start = DIFF_CODE + 0x100 + rnd_below(&g.r, 64);
     start_state(&g);
-    const unsigned want = one_in(&g, 3) ? 1 + below(&g, DIFF_MAX_INSN) : 1;
+    const unsigned want = rnd_one_in(&g.r, 3) ? 1 + rnd_below(&g.r, DIFF_MAX_INSN) : 1;
     unsigned fixed = 0, bytes = 0;
     while (c->n < want && !g.last)
         if (make_insn(&g, c->n, &fixed))
             bytes += c->len[c->n++];
-    if (cls == DIFF_FPU && c->n < DIFF_MAX_INSN && !g.last && one_in(&g, 3))
+    if (cls == DIFF_FPU && c->n < DIFF_MAX_INSN && !g.last && rnd_one_in(&g.r, 3))
         append_fnsave(&g);
     aim_branches(&g);
     if (g.movs16)
         part_movs16(&g);
-    if (one_in(&g, 16)) /* across the end of a page, perhaps into nothing */
-        c->start = DIFF_CODE + (one_in(&g, 4) ? 0x2000u : 0x1000u) - 1 - below(&g, bytes);
+    if (rnd_one_in(&g.r, 16)) /* across the end of a page, perhaps into nothing */
+        c->start =
+            DIFF_CODE + (rnd_one_in(&g.r, 4) ? 0x2000u : 0x1000u) - 1 - rnd_below(&g.r, bytes);
     aim_indirect(&g);
     c->in.eip = c->start;
 }
