@@ -25,7 +25,9 @@ struct kvm_engine {
     struct kvm_engine_opts opts;
     struct kvm_engine_stats stats;
     enum { AT_STUB, AT_GUEST } at;
-    bool draining;                /* the entry under way goes through the stub's queue first */
+    bool draining; /* the entry under way goes through the stub's queue first */
+    enum { IO_NONE, IO_IN, IO_OUT } guest_io; /* guest code's port access that is being served */
+    bool stuck;                   /* mappings had to change where the vCPU could not be entered */
     bool sregs_stale;             /* segments or CR3 in kvm_run differ from the vCPU's */
     struct seg loaded[SEG_COUNT]; /* what the vCPU's data segment registers hold */
     uint16_t filled[2];           /* selectors whose descriptors are present now (CS, SS) */
@@ -111,12 +113,18 @@ static bool in_drain(struct kvm_engine *k)
     return rip >= MON_LA + STUB_DRAIN && rip < MON_LA + STUB_RESTORE;
 }
 
-/* Let the stub apply what is queued, and come back. The guest's registers are in struct cpu. */
+static int settle_guest_io(struct kvm_engine *k);
+
+/* Let the stub apply what is queued, and come back. The guest's registers are in struct cpu, or get
+ * there first. */
 static int drain(struct kvm_engine *k)
 {
     struct stub_queue *q = machine_queue(&k->m);
     if (queue_empty(q))
         return 0;
+    const int settled = settle_guest_io(k);
+    if (settled < 0)
+        return settled;
     aim_stub(k, STUB_DRAIN);
     regs_of(k)->rsi = MON_PAGE_LA(MON_QUEUE);
     q->resume = 0;
@@ -357,29 +365,65 @@ static void exit_exception(struct kvm_engine *k, unsigned vector, struct trap *t
     }
 }
 
-/* Port I/O straight from guest code. Whether RIP is behind the instruction yet depends on the host,
- * so the exit is completed by entering once more before anybody looks at the state. */
+/* Whether RIP is behind the instruction yet depends on the host, so a port access is completed by
+ * entering once more before anybody looks at the state. */
+static int complete_guest_io(struct kvm_engine *k)
+{
+    k->guest_io = IO_NONE;
+    k->at = AT_GUEST;
+    k->m.run->immediate_exit = 1;
+    const int rc = vcpu_enter(k);
+    k->m.run->immediate_exit = 0;
+    if (rc != -EINTR)
+        return rc < 0 ? rc : -EPROTO;
+    store_from_guest(k);
+    return 0;
+}
+
+/* The vCPU is to be entered for something else while guest code waits for a port. An OUT has said
+ * all and can be completed before it has its effect; an IN cannot, and no device changes mappings
+ * for one. */
+static int settle_guest_io(struct kvm_engine *k)
+{
+    if (k->guest_io == IO_NONE)
+        return 0;
+    const int rc = k->guest_io == IO_OUT ? complete_guest_io(k) : -EBUSY;
+    k->stuck |= rc < 0;
+    return rc;
+}
+
+/* Port I/O straight from guest code. */
 static bool exit_guest_io(struct kvm_engine *k, struct trap *t)
 {
-    struct kvm_run *run = k->m.run;
-    const bool go_on =
-        k->e.env.io(k->e.env.ctx, run->io.port, run->io.size, run->io.direction == KVM_EXIT_IO_IN,
-                    run->io.count, (uint8_t *)run + run->io.data_offset);
+    uint8_t data[PAGE_SIZE]; /* kvm_run's own is gone if the vCPU is entered meanwhile */
+    const struct kvm_run *run = k->m.run;
+    const bool in = run->io.direction == KVM_EXIT_IO_IN;
+    const size_t bytes = (size_t)run->io.size * run->io.count;
+    uint8_t *to = (uint8_t *)k->m.run + run->io.data_offset;
+
     k->stats.io++;
-    k->at = AT_GUEST;
-    /* what the call has restricted must be applied first */
-    if (go_on && queue_empty(machine_queue(&k->m)) &&
-        !atomic_load_explicit(&k->kicked, memory_order_relaxed))
-        return false;
-    run->immediate_exit = 1;
-    const int rc = vcpu_enter(k);
-    run->immediate_exit = 0;
-    if (rc != -EINTR) {
-        trap_error(t, "kvm: completing port I/O gave %d (%s)", rc, strerror(-rc));
+    if (bytes > sizeof data) {
+        trap_error(t, "kvm: port I/O of %zu bytes at once is not expected", bytes);
         return true;
     }
-    store_from_guest(k);
+    k->guest_io = in ? IO_IN : IO_OUT;
+    if (!in)
+        memcpy(data, to, bytes);
+    const bool go_on =
+        k->e.env.io(k->e.env.ctx, run->io.port, run->io.size, in, run->io.count, in ? to : data);
     t->kind = TRAP_KICK;
+    if (k->guest_io == IO_NONE)
+        return true; /* completed on the way */
+    /* what the call has restricted must be applied first */
+    if (go_on && queue_empty(machine_queue(&k->m)) &&
+        !atomic_load_explicit(&k->kicked, memory_order_relaxed)) {
+        k->guest_io = IO_NONE;
+        k->at = AT_GUEST;
+        return false;
+    }
+    const int rc = complete_guest_io(k);
+    if (rc < 0)
+        trap_error(t, "kvm: completing port I/O gave %d (%s)", rc, strerror(-rc));
     return true;
 }
 
@@ -533,6 +577,10 @@ static void run_engine(struct engine *e, struct trap *t)
         atomic_store(&k->running, true);
     }
     int rc = 0;
+    if (k->stuck) {
+        trap_error(t, "kvm: mappings changed while the vCPU waited for a port; please report this");
+        return;
+    }
     if (k->fpu == FPU_IN_CPU) {
         rc = fpu_store(e);
         if (rc < 0) {
