@@ -251,8 +251,8 @@ static void background_writeback(struct pool *p)
     struct swap *sw = swap_use(p);
     if (!sw)
         return;
-    if (store_wants_writeback(sw->store))
-        store_writeback(sw->store, BATCH);
+    while (store_wants_writeback(sw->store) && store_writeback(sw->store, BATCH) > 0)
+        ;
     swap_leave(sw);
 }
 
@@ -273,6 +273,33 @@ static void *reclaim_thread(void *arg)
             nap = 0; /* not what it wanted, but nobody is in need */
     }
     return NULL;
+}
+
+/* Frames that are available or will be when what is being written has been. */
+static uint32_t pool_coming(const struct pool *p)
+{
+    const struct swap *sw = pool_swap(p);
+    return pool_available(p) + (sw ? atomic_load(&sw->in_flight) : 0);
+}
+
+bool pool_balance(struct pool *p)
+{
+    const uint32_t low = atomic_load_explicit(&p->wm_low, memory_order_relaxed);
+    struct swap *sw = pool_swap(p);
+    if (sw && atomic_load_explicit(&sw->in_flight, memory_order_relaxed) > 0 && swap_use(p)) {
+        swap_poll(sw, false);
+        swap_leave(sw);
+    }
+    if (pool_available(p) >= low || pool_coming(p) >= atomic_load(&p->wm_high))
+        return true;
+    for (uint32_t have; (have = pool_coming(p)) < atomic_load(&p->wm_high);) {
+        const uint32_t lack = atomic_load(&p->wm_high) - have;
+        pool_count(p, CNT_background);
+        if (pool_reclaim(p, lack < BATCH ? lack : BATCH) == 0)
+            break;
+    }
+    background_writeback(p);
+    return pool_coming(p) >= low;
 }
 
 int pool_reclaim_start(struct pool *p)

@@ -27,6 +27,14 @@ void pool_reclaim_stop(struct pool *p);
 uint32_t pool_reclaim(struct pool *p, uint32_t n);
 
 /*
+ * One step of what the background thread does, for whoever runs without it and calls this between
+ * the faults of its one thread: reap what has been written out; below low, reclaim until high would
+ * be reached by what is on its way; then make room in the compressed pool. False: still below low,
+ * and nothing could be reclaimed. Cheap when there is nothing to do. No lock of mm/ may be held.
+ */
+bool pool_balance(struct pool *p);
+
+/*
  * Who holds what, in words, for people who have just run out of memory: frames by use, the swap
  * area, each mm. NUL-terminated; returns the length that the whole would have.
  */
