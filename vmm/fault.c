@@ -2,6 +2,8 @@
  * The way of one fault: from the linear address that the CPU could not use to the shadow PTE that
  * lets it. docs/fault-path.md walks through it.
  */
+#include <errno.h>
+
 #include "vmm/soft_engine.h"
 #include "vmm/vm.h"
 
@@ -19,16 +21,29 @@ static enum fault_outcome quota_too_small(struct vm *vm)
     return FAULT_ENDED;
 }
 
-static enum fault_outcome no_frame(struct vm *vm, const char *what, gpa_t gpa)
+void fault_no_page(struct vm *vm, int err, const char *what, gpa_t gpa)
 {
-    vm_finish(vm, VM_END_OOM, "no frame for %s %05x: the frame pool is used up", what, gfn_of(gpa));
+    char where[400];
+    if (err == -EIO)
+        vm_finish(vm, VM_END_HOST, "%s %05x cannot be read back: %s", what, gfn_of(gpa),
+                  vm_swap_where(vm, gfn_of(gpa), where, sizeof where));
+    else
+        vm_finish(vm, VM_END_OOM, "no frame for %s %05x: the frame pool is used up", what,
+                  gfn_of(gpa));
+}
+
+static enum fault_outcome no_page(struct vm *vm, int err, const char *what, gpa_t gpa)
+{
+    fault_no_page(vm, err, what, gpa);
     return FAULT_ENDED;
 }
 
-static enum fault_outcome unreadable(struct vm *vm, const char *what, gpa_t gpa)
+/* The guest's own tables could not be walked: which page of them is to blame? */
+static enum fault_outcome no_table(struct vm *vm, int err, const struct walk *w)
 {
-    vm_finish(vm, VM_END_HOST, "%s %05x cannot be read back from the swap area", what, gfn_of(gpa));
-    return FAULT_ENDED;
+    const bool leaf =
+        w->pte_at && (err == -ENOMEM || pte_is_swap(mm_pte(vm->mm, gfn_of(w->pte_at))));
+    return no_page(vm, err, "the page table in guest page", leaf ? w->pte_at : w->pde_at);
 }
 
 /* There is no RAM: the soft CPU does the access, to a bus where nobody answers. */
@@ -53,8 +68,8 @@ static enum fault_outcome no_memory(struct vm *vm, const struct fault *f)
 static enum fault_outcome mm_failed(struct vm *vm, const struct fault *f, enum mm_result result)
 {
     switch (result) {
-    case MM_OOM: return no_frame(vm, "guest page", f->walk.gpa);
-    case MM_IOERR: return unreadable(vm, "guest page", f->walk.gpa);
+    case MM_OOM: return no_page(vm, -ENOMEM, "guest page", f->walk.gpa);
+    case MM_IOERR: return no_page(vm, -EIO, "guest page", f->walk.gpa);
     default:
         vm_finish(vm, VM_END_HOST, "guest page %05x: the memory manager knows no such page",
                   gfn_of(f->walk.gpa));
@@ -99,8 +114,8 @@ enum fault_outcome fault_handle(struct vm *vm, la_t la, uint32_t error)
     walk_guest(&vm->gmem, shadow_mode(vm->shadow), la, f.acc, true, &f.walk);
     switch (f.walk.status) {
     case WALK_FAULT: vm->guest_error = f.walk.error; return FAULT_GUEST;
-    case WALK_NOMEM: return no_frame(vm, "a page table for linear page", la);
-    case WALK_IOERR: return unreadable(vm, "the page table of linear page", la);
+    case WALK_NOMEM: return no_table(vm, -ENOMEM, &f.walk);
+    case WALK_IOERR: return no_table(vm, -EIO, &f.walk);
     case WALK_OK: break;
     }
     if (!gmem_valid(&vm->gmem, f.walk.gpa, 1))

@@ -149,12 +149,12 @@ void stats_print(const struct stats *s, const char *engine, const struct stats_e
     for (unsigned i = 0; i < s->faults; i++)
         print_row(out, fault_name(&s->fault[i], name, sizeof name), &s->fault[i].cost, ns);
     fprintf(out, "counters\n");
-    fprintf(out, "  %-36s %10" PRIu64 "\n", "instructions emulated", s->emulated);
-    fprintf(out, "  %-36s %10" PRIu64 "\n", "accesses where no RAM is", s->mmio);
-    fprintf(out, "  %-36s %10" PRIu64 "\n", "exceptions delivered", s->delivered);
-    fprintf(out, "  %-36s %10" PRIu64 "\n", "hypercalls", s->hypercalls);
+    fprintf(out, "  %-50s %14" PRIu64 "\n", "instructions emulated", s->emulated);
+    fprintf(out, "  %-50s %14" PRIu64 "\n", "accesses where no RAM is", s->mmio);
+    fprintf(out, "  %-50s %14" PRIu64 "\n", "exceptions delivered", s->delivered);
+    fprintf(out, "  %-50s %14" PRIu64 "\n", "hypercalls", s->hypercalls);
     for (size_t i = 0; i < n; i++)
-        fprintf(out, "  %-36s %10" PRIu64 "\n", extra[i].name, extra[i].value);
+        fprintf(out, "  %-50s %14" PRIu64 "\n", extra[i].name, extra[i].value);
 }
 
 static void json_row(FILE *out, const char **sep, const char *name, const struct hist *h, double ns)

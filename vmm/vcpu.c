@@ -183,7 +183,8 @@ void vm_run(struct vm *vm)
         after = stats_now();
         hist_add(&vm->stats.guest, after - before);
         handle_trap(vm, e, &t);
-        if (vm->opts.audit)
+        vm_swap_balance(vm);
+        if (vm->opts.audit && ++vm->traps % vm->opts.audit == 0)
             audit(vm);
         before = stats_now();
         hist_add(&vm->stats.trap[t.kind], before - after);

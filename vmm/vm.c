@@ -47,9 +47,9 @@ static bool load_pdptes(struct vm *vm)
     for (int i = 0; i < 4; i++) {
         gpte_t e;
         const gpa_t at = (vm->cpu.cr3 & ~(uint32_t)31) + (uint32_t)i * 8;
-        if (walk_read(&vm->gmem, GPAGING_PAE, at, &e) < 0) {
-            vm_finish(vm, VM_END_OOM, "no frame for the page directory pointers at %08" PRIx32,
-                      vm->cpu.cr3);
+        const int rc = walk_read(&vm->gmem, GPAGING_PAE, at, &e);
+        if (rc < 0) {
+            fault_no_page(vm, rc, "the page directory pointers in page", at);
             return true;
         }
         if (gpte_present(e) && (e.raw & reserved))
@@ -314,6 +314,9 @@ static int add_memory(struct vm *vm, struct errmsg *err)
                        "frame pool of %llu bytes: %s; give a multiple of 4 KiB up to 4 GiB with "
                        "--pool",
                        (unsigned long long)pool, strerror(-rc));
+    rc = vm_swap_attach(vm, err);
+    if (rc < 0)
+        return rc;
     rc = mm_create(vm->pool, "guest RAM", &vm->mm);
     if (!rc)
         rc = mm_map_anon(vm->mm, 0, (uint32_t)(ram >> PAGE_SHIFT), MM_READ | MM_WRITE | MM_EXEC,

@@ -17,6 +17,7 @@
 #include "vmm/shadow/shadow.h"
 #include "vmm/stats.h"
 #include "vmm/trace_insn.h"
+#include "vmm/vm_swap.h"
 
 enum vm_engine { VM_ENGINE_AUTO, VM_ENGINE_KVM, VM_ENGINE_SOFT };
 enum vm_ring0 { VM_RING0_AUTO, VM_RING0_NATIVE, VM_RING0_SOFT };
@@ -27,6 +28,10 @@ enum vm_ring0 { VM_RING0_AUTO, VM_RING0_NATIVE, VM_RING0_SOFT };
 #define VM_POOL_STEP    (4u << 20) /* the frame pool grows by this many bytes */
 #define VM_SHADOW_QUOTA 4096       /* table pages: 16 MiB */
 
+/* Least bytes of frame pool with swap: the pages of one instruction, with its page tables, must
+ * find room at the same time. */
+#define VM_POOL_SWAP_MIN (256u << 10)
+
 struct vm_opts {
     uint64_t ram;  /* bytes, a multiple of PAGE_SIZE */
     uint64_t pool; /* bytes of the frame pool; 0: enough for all of RAM */
@@ -34,12 +39,17 @@ struct vm_opts {
     enum vm_engine engine;
     enum vm_ring0 ring0;
     const char *kvm_path; /* NULL: /dev/kvm */
-    bool audit;           /* check every invariant after every trap */
+    uint32_t audit;       /* check every invariant after every so many traps; 0: never */
     bool console;         /* COM1 on stdin and stdout */
     unsigned timeout_s;   /* 0: none */
     /* Tracing and breakpoints, soft CPU only. The caller gives lines, dumps and breaks; lines NULL
      * and no breaks: none. */
     struct trace_insn_opts trace;
+    /* Where pages go that do not fit the pool: vm_swap_open's, stays the caller's and outlives the
+     * machine. NULL: nowhere. */
+    struct store *store;
+    const char *swap_name; /* its file, for messages; may be NULL */
+    uint32_t share;        /* pages that are looked at for sharing after each trap; 0: none */
 };
 
 /* Why a machine has ended. */
@@ -81,9 +91,11 @@ struct vm {
     _Atomic bool closing, sleeping;
     uint32_t guest_error;              /* of FAULT_GUEST */
     uint32_t fault_result, fault_path; /* of the last fault that mm answered */
+    struct vm_swap swap;
+    uint64_t traps; /* handled so far; counted with audit only */
     enum vm_end end;
     int exit_status;        /* of VM_END_EXIT */
-    char end_text[256];     /* what happened, for people */
+    char end_text[512];     /* what happened, for people */
     bool end_dump;          /* registers belong to the message */
     char engine_why[256];   /* why this engine was chosen */
     _Atomic uint32_t asked; /* enum vm_asked: what other threads want of the vCPU's */
@@ -138,6 +150,10 @@ int vm_board_ack(struct vm *vm);
 void vm_board_halt(struct vm *vm);
 /* From any thread: wake a vCPU that sleeps in vm_board_halt(). */
 void vm_board_wake(struct vm *vm);
+
+/* End the machine because page gpa, which is `what`, could not be had: err is -EIO (its content
+ * cannot be read back) or -ENOMEM (there is no frame for it). */
+void fault_no_page(struct vm *vm, int err, const char *what, gpa_t gpa);
 
 /* hypercall.c: claim the port on the bus. */
 int hypercall_init(struct vm *vm);

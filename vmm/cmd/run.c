@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "mm/counters.h"
+#include "mm/reclaim.h"
 #include "vmm/cmd/cmd.h"
 #include "vmm/cmd/opts.h"
 #include "vmm/kvm/kvm.h"
@@ -33,25 +35,43 @@ enum {
     O_QUIET,
     O_TRACE,
     O_BREAK,
+    O_SWAP,
+    O_ZPOOL,
+    O_SHARE,
 };
 
 static const struct opt table[] = {
-    {"m", O_MEM, OPT_VALUE},          {"memory", O_MEM, OPT_VALUE},
-    {"pool", O_POOL, OPT_VALUE},      {"engine", O_ENGINE, OPT_VALUE},
-    {"ring0", O_RING0, OPT_VALUE},    {"append", O_APPEND, OPT_VALUE},
-    {"initrd", O_INITRD, OPT_MANY},   {"stats", O_STATS, OPT_MAYBE},
-    {"pt", O_PT, OPT_MAYBE_RANGE},    {"json", O_JSON, OPT_NONE},
-    {"audit", O_AUDIT, OPT_NONE},     {"timeout", O_TIMEOUT, OPT_VALUE},
-    {"flat", O_FLAT, OPT_MAYBE},      {"o", O_OUTPUT, OPT_VALUE},
-    {"output", O_OUTPUT, OPT_VALUE},  {"shadow-pages", O_SHADOW, OPT_VALUE},
-    {"kvm-device", O_KVM, OPT_VALUE}, {"q", O_QUIET, OPT_NONE},
-    {"quiet", O_QUIET, OPT_NONE},     {"trace-insn", O_TRACE, OPT_VALUE},
-    {"break", O_BREAK, OPT_VALUE},    {NULL, 0, OPT_NONE},
+    {"m", O_MEM, OPT_VALUE},
+    {"memory", O_MEM, OPT_VALUE},
+    {"pool", O_POOL, OPT_VALUE},
+    {"engine", O_ENGINE, OPT_VALUE},
+    {"ring0", O_RING0, OPT_VALUE},
+    {"append", O_APPEND, OPT_VALUE},
+    {"initrd", O_INITRD, OPT_MANY},
+    {"stats", O_STATS, OPT_MAYBE},
+    {"pt", O_PT, OPT_MAYBE_RANGE},
+    {"json", O_JSON, OPT_NONE},
+    {"audit", O_AUDIT, OPT_MAYBE},
+    {"timeout", O_TIMEOUT, OPT_VALUE},
+    {"flat", O_FLAT, OPT_MAYBE},
+    {"o", O_OUTPUT, OPT_VALUE},
+    {"output", O_OUTPUT, OPT_VALUE},
+    {"shadow-pages", O_SHADOW, OPT_VALUE},
+    {"kvm-device", O_KVM, OPT_VALUE},
+    {"q", O_QUIET, OPT_NONE},
+    {"quiet", O_QUIET, OPT_NONE},
+    {"trace-insn", O_TRACE, OPT_VALUE},
+    {"break", O_BREAK, OPT_VALUE},
+    {"swap", O_SWAP, OPT_VALUE},
+    {"zpool", O_ZPOOL, OPT_VALUE},
+    {"share", O_SHARE, OPT_MAYBE},
+    {NULL, 0, OPT_NONE},
 };
 
 struct run_args {
     struct vm_opts vm;
     struct image_opts image;
+    struct vm_swap_opts swap;
     const char *modules[IMAGE_MODULES_MAX];
     bool stats, stats_json, pt, json, quiet;
     struct opt_range range;
@@ -86,6 +106,16 @@ static int take_break(struct run_args *a, const char *text)
     return 0;
 }
 
+/* A size that may not be 0: what is not wanted is left out. */
+static int take_size(const struct opts *o, uint64_t *out, struct errmsg *e)
+{
+    const int rc = opt_size(o->value, out, e);
+    if (!rc && *out == 0)
+        return err_set(e, -EINVAL, "'%.80s' is no size; leave --%s out for none", o->value,
+                       o->name);
+    return rc;
+}
+
 static int take_option(struct run_args *a, struct opts *o, int id)
 {
     static const char *const engines[] = {"auto", "kvm", "soft", NULL};
@@ -96,7 +126,19 @@ static int take_option(struct run_args *a, struct opts *o, int id)
 
     switch (id) {
     case O_MEM: rc = opt_size(o->value, &a->vm.ram, &e); break;
-    case O_POOL: rc = opt_size(o->value, &a->vm.pool, &e); break;
+    case O_POOL: rc = take_size(o, &a->vm.pool, &e); break;
+    case O_SWAP:
+        if (a->swap.file)
+            return cmd_usage("run", "--swap: one file at a time: '%s' and '%s'", a->swap.file,
+                             o->value);
+        a->swap.file = o->value;
+        break;
+    case O_ZPOOL: rc = take_size(o, &a->swap.zpool, &e); break;
+    case O_SHARE:
+        n = VM_SHARE_DEFAULT;
+        rc = o->value ? opt_u64(o->value, 1, VM_SHARE_MAX, &n, &e) : 0;
+        a->vm.share = (uint32_t)n;
+        break;
     case O_ENGINE:
         rc = opt_choice(o->value, engines, &choice, &e);
         a->vm.engine = (enum vm_engine)choice;
@@ -127,7 +169,11 @@ static int take_option(struct run_args *a, struct opts *o, int id)
         }
         break;
     case O_JSON: a->json = true; break;
-    case O_AUDIT: a->vm.audit = true; break;
+    case O_AUDIT:
+        n = 1;
+        rc = o->value ? opt_u64(o->value, 1, UINT32_MAX, &n, &e) : 0;
+        a->vm.audit = (uint32_t)n;
+        break;
     case O_TIMEOUT:
         rc = opt_u64(o->value, 1, 1000000, &n, &e);
         a->vm.timeout_s = (unsigned)n;
@@ -182,10 +228,20 @@ static int parse(struct run_args *a, int argc, char **argv)
 
 /* --- reports --------------------------------------------------------------------------------- */
 
-static void print_stats(const struct run_args *a, struct vm *vm, FILE *out)
+/* Rows of --stats that the machine's own statistics do not have. */
+struct extras {
+    struct stats_extra row[STATS_EXTRAS];
+    size_t n;
+};
+
+static void extra(struct extras *x, const char *name, uint64_t value)
 {
-    struct stats_extra x[24];
-    size_t n = 0;
+    if (x->n < STATS_EXTRAS)
+        x->row[x->n++] = (struct stats_extra){name, value};
+}
+
+static void add_memory(struct extras *x, struct vm *vm)
+{
     struct shadow_stats sh;
     struct pool_stats po;
     struct mm_stats mm;
@@ -193,49 +249,96 @@ static void print_stats(const struct run_args *a, struct vm *vm, FILE *out)
     shadow_get_stats(vm->shadow, &sh);
     pool_get_stats(vm->pool, &po);
     mm_get_stats(vm->mm, &mm);
-    x[n++] = (struct stats_extra){"pages resident", mm.resident};
-    x[n++] = (struct stats_extra){"pool frames, most", po.frames_max};
-    x[n++] = (struct stats_extra){"pool frames, grown to", po.frames_grown};
-    x[n++] = (struct stats_extra){"pool growth steps", po.grows};
-    x[n++] = (struct stats_extra){"shadow table pages", sh.pages};
-    x[n++] = (struct stats_extra){"shadow leaf entries", sh.leaves};
-    x[n++] = (struct stats_extra){"shadow entries restricted", sh.restricts};
-    x[n++] = (struct stats_extra){"shadow tables reclaimed", sh.reclaims};
-    x[n++] = (struct stats_extra){"soft CPU instructions", soft_engine_insns(vm->soft)};
-    if (vm->kvm) {
-        struct kvm_engine_stats k;
-        kvm_engine_get_stats(vm->kvm, &k);
-        x[n++] = (struct stats_extra){"KVM_RUN calls", k.runs};
-        x[n++] = (struct stats_extra){"KVM_RUN calls to drain the queue", k.drains};
-        x[n++] = (struct stats_extra){"... drained on the way in", k.drains_on_the_way};
-        x[n++] = (struct stats_extra){"KVM entries with new segments", k.sregs};
-        x[n++] = (struct stats_extra){"port I/O exits of guest code", k.io};
-    }
+    extra(x, "pages resident", mm.resident);
+    extra(x, "pages swapped out", mm.swapped);
+    extra(x, "pool frames, most", po.frames_max);
+    extra(x, "pool frames, grown to", po.frames_grown);
+    extra(x, "pool growth steps", po.grows);
+    extra(x, "shadow table pages", sh.pages);
+    extra(x, "shadow leaf entries", sh.leaves);
+    extra(x, "shadow entries restricted", sh.restricts);
+    extra(x, "shadow tables reclaimed", sh.reclaims);
+}
+
+static void add_engines(struct extras *x, struct vm *vm)
+{
+    struct kvm_engine_stats k;
+
+    extra(x, "soft CPU instructions", soft_engine_insns(vm->soft));
+    if (!vm->kvm)
+        return;
+    kvm_engine_get_stats(vm->kvm, &k);
+    extra(x, "KVM_RUN calls", k.runs);
+    extra(x, "KVM_RUN calls to drain the queue", k.drains);
+    extra(x, "... drained on the way in", k.drains_on_the_way);
+    extra(x, "KVM entries with new segments", k.sregs);
+    extra(x, "port I/O exits of guest code", k.io);
+}
+
+/* What the memory manager has done; only what has happened, as most machines see little of it. */
+static void add_counters(struct extras *x, struct vm *vm)
+{
+    union {
+        struct mm_counters c;
+        uint64_t n[MM_COUNTER_COUNT];
+    } u;
+
+    mm_get_counters(vm->pool, &u.c);
+    for (int i = 0; i < MM_COUNTER_COUNT; i++)
+        if (u.n[i])
+            extra(x, mm_counter_text((enum mm_counter)i), u.n[i]);
+}
+
+static void add_store(struct extras *x, struct vm *vm)
+{
+    struct store_stats s;
+
+    if (!vm->opts.store)
+        return;
+    store_get_stats(vm->opts.store, &s);
+    extra(x, "swap slots", s.slots.total);
+    extra(x, "swap slots in use", s.slots.used);
+    extra(x, "swap slots that went bad", s.slots.bad);
+    extra(x, "same-filled pages out", s.writes_same);
+    extra(x, "same-filled pages back", s.reads_same);
+    extra(x, "compressed pool: pages in", s.writes_zpool);
+    extra(x, "compressed pool: pages out again", s.reads_zpool);
+    extra(x, "compressed pool: pages now", s.zpool_entries);
+    extra(x, "compressed pool: bytes held", s.zpool_held);
+    extra(x, "compressed pool: percent of their size", /* the ratio, of what is in it now */
+          s.zpool_entries ? s.zpool_data * 100 / (s.zpool_entries * PAGE_SIZE) : 0);
+    extra(x, "incompressible pages", s.bypassed);
+    extra(x, "pages written back from the compressed pool", s.written_back);
+    extra(x, "pages written to the swap file", s.writes_disk);
+    extra(x, "pages read from the swap file", s.reads_disk);
+    extra(x, "swap writes that failed", s.write_errors);
+    extra(x, "swap reads that failed", s.read_errors);
+    extra(x, "swap contents that did not match", s.torn);
+    extra(x, "swap writes refused for want of room", s.full);
+}
+
+static void print_stats(const struct run_args *a, struct vm *vm, FILE *out)
+{
+    struct extras x = {.n = 0};
+
+    add_memory(&x, vm);
+    add_counters(&x, vm);
+    add_store(&x, vm);
+    add_engines(&x, vm);
     if (a->stats_json || a->json)
-        stats_print_json(&vm->stats, vm_engine_name(vm), x, n, out);
+        stats_print_json(&vm->stats, vm_engine_name(vm), x.row, x.n, out);
     else
-        stats_print(&vm->stats, vm_engine_name(vm), x, n, out);
+        stats_print(&vm->stats, vm_engine_name(vm), x.row, x.n, out);
 }
 
 static void print_oom(struct vm *vm, FILE *out)
 {
-    struct mm_holder h[16];
-    struct pool_stats po;
-    struct mm_stats mm;
-    const size_t n = mm_holders(vm->pool, h, sizeof h / sizeof *h);
+    static char report[16384]; /* a line for each address space */
 
-    pool_get_stats(vm->pool, &po);
-    mm_get_stats(vm->mm, &mm);
-    fprintf(out,
-            "frame pool: %" PRIu64 " frames (%" PRIu64 " KiB), %" PRIu64 " grown, %" PRIu64
-            " free\n",
-            po.frames_max, po.frames_max * 4, po.frames_grown, po.frames_free);
-    fprintf(out, "who holds what:\n");
-    for (size_t i = 0; i < n && i < sizeof h / sizeof *h; i++)
-        fprintf(out,
-                "  %-24s %10" PRIu64 " pages resident (%" PRIu64 " KiB), %" PRIu64 " swapped out\n",
-                h[i].name, h[i].resident, h[i].resident * 4, h[i].swapped);
-    fprintf(out, "give the machine a larger pool (--pool), or less memory (-m)\n");
+    mm_report(vm->pool, report, sizeof report);
+    fprintf(out, "who holds what:\n%s", report);
+    fprintf(out, "give the machine a larger pool (--pool), room for pages to go (--swap, --zpool), "
+                 "or less memory (-m)\n");
 }
 
 static void print_end(const struct run_args *a, struct vm *vm)
@@ -289,6 +392,15 @@ static int code_of(int rc)
     return rc == -EINVAL ? UMBRA_EXIT_USAGE : UMBRA_EXIT_HOST;
 }
 
+static void print_swap(const struct vm *vm)
+{
+    char text[400];
+    if (!vm->opts.store)
+        return;
+    store_describe(vm->opts.store, text, sizeof text);
+    fprintf(stderr, "umbra: swap: %s\n", text);
+}
+
 static int run_vm(const struct run_args *a, struct vm *vm, FILE *out)
 {
     static struct image image; /* too large for the stack */
@@ -297,9 +409,11 @@ static int run_vm(const struct run_args *a, struct vm *vm, FILE *out)
     if (image_load(&vm->gmem, &a->image, &image, &err) < 0)
         return cmd_fail("run", UMBRA_EXIT_IMAGE, "%s", err.text);
     vm->cpu = image.cpu;
-    if (!a->quiet)
+    if (!a->quiet) {
         fprintf(stderr, "umbra: %s: %s, entry %08" PRIx32 "; engine %s\n", a->image.path,
                 image.kind, image.entry, vm->engine_why);
+        print_swap(vm);
+    }
     catch_signals(vm);
     stats_start(&vm->stats);
     vm_run(vm);
@@ -307,6 +421,23 @@ static int run_vm(const struct run_args *a, struct vm *vm, FILE *out)
     print_end(a, vm);
     print_reports(a, vm, out);
     return vm_exit_code(vm);
+}
+
+/* A swap file that is not as it should be is bad input, like an image. */
+static int open_store(struct run_args *a)
+{
+    struct errmsg err;
+    if (!a->swap.file && !a->swap.zpool)
+        return UMBRA_EXIT_OK;
+    const int rc = vm_swap_open(&a->swap, &a->vm.store, &err);
+    a->vm.swap_name = a->swap.file;
+    if (rc < 0)
+        return cmd_fail("run",
+                        rc == -EINVAL   ? UMBRA_EXIT_USAGE
+                        : rc == -ENOMEM ? UMBRA_EXIT_HOST
+                                        : UMBRA_EXIT_IMAGE,
+                        "%s", err.text);
+    return UMBRA_EXIT_OK;
 }
 
 /* A file that did not take all that was written is a failure, whatever the guest came to. */
@@ -337,6 +468,8 @@ static int cmd_run_main(int argc, char **argv)
     if (a.trace && !(a.vm.trace.lines = fopen(a.trace, "we")))
         rc = cmd_fail("run", UMBRA_EXIT_HOST, "--trace-insn %s: %s", a.trace, strerror(errno));
     a.vm.trace.dumps = a.vm.trace.lines ? a.vm.trace.lines : stderr;
+    if (!rc)
+        rc = open_store(&a);
     if (!rc) {
         rc = vm_create(&a.vm, &vm, &err);
         if (rc < 0) {
@@ -346,6 +479,7 @@ static int cmd_run_main(int argc, char **argv)
             vm_destroy(vm);
         }
     }
+    store_close(a.vm.store);
     if (a.vm.trace.lines)
         rc = close_file(a.vm.trace.lines, "--trace-insn", a.trace, rc);
     if (out != stderr)
@@ -364,6 +498,11 @@ const struct cmd cmd_run = {
         "Machine\n"
         "  -m SIZE                guest memory (128M)\n"
         "  --pool SIZE            host memory that may back it (as much as -m and 1M)\n"
+        "  --swap FILE            where pages go that do not fit the pool; made by umbra mkswap\n"
+        "  --zpool SIZE           memory for them, compressed, before the file or without one\n"
+        "  --share[=N]            let pages with equal content share a frame; N are looked at "
+        "after\n"
+        "                         each trap (4)\n"
         "  --engine auto|kvm|soft what runs the guest's code (auto: kvm where it is faster)\n"
         "  --ring0 auto|native|soft\n"
         "                         where ring 0 runs under kvm (auto: as the probe finds it exact)\n"
@@ -380,7 +519,7 @@ const struct cmd cmd_run = {
         "                         why they differ; RANGE is START-END or START+LEN\n"
         "  --stats[=json]         at the end: traps by kind, faults by path, with mean and p99\n"
         "  --json                 tables as JSON\n"
-        "  --audit                check every invariant after every trap (slow)\n"
+        "  --audit[=N]            check every invariant after every trap, or every N-th (slow)\n"
         "  --trace-insn FILE      write each instruction, and the registers that it changes (soft "
         "engine)\n"
         "  --break ADDR[,N]       when EIP is ADDR, dump the registers, before N more instructions "
@@ -392,7 +531,9 @@ const struct cmd cmd_run = {
         "\n"
         "Exit codes: 0 the guest is done (HLT with interrupts off) or the user ended it; 1 bad "
         "command\n"
-        "line; 2 bad image or module; 3 the host lacks something; 4 the guest ran wild; 6 the "
+        "line; 2 bad image, module or swap file; 3 the host lacks something, or a page cannot be "
+        "read\n"
+        "back; 4 the guest ran wild; 6 the "
         "frame pool\n"
         "is used up; 7 --timeout; 8 --audit. A guest that writes v to port 0xf4 gives (v << 1) | "
         "1.\n",
