@@ -84,7 +84,7 @@ void shadow_entry_clear(struct shadow *sh, uint32_t entry)
     if (sp->role.level > 1) {
         srmap_remove(&sh->parents, arena_page_of(spte_addr(old)), entry);
     } else if (spte_present(old)) {
-        srmap_remove(&sh->rmap, sh->gfns[entry], entry); /* I3 */
+        srmap_remove(&sh->rmap, shadow_entry_key(sh, entry), entry); /* I3 */
         sh->stats.leaves--;
     }
     shadow_entry_set(sh, entry, SPTE_NONE);
@@ -96,7 +96,7 @@ static void entry_use(struct shadow *sh, uint32_t entry, spte_t val, gpte_t from
 {
     struct shadow_page *sp = &sh->page[entry / ENTRIES];
     if (sp->live++ == 0 && sp->role.kind == ROLE_TABLE && !sp->unsync && sp->role.gfn < MM_GFNS)
-        shadow_write_protect(sh, sp->role.gfn, 1);
+        shadow_write_protect_in(sh, sp->role.space, sp->role.gfn, 1);
     sh->snapshot[entry] = from;
     shadow_entry_set(sh, entry, val);
     sh->stats.installs++;
@@ -106,7 +106,7 @@ static void entry_use(struct shadow *sh, uint32_t entry, spte_t val, gpte_t from
 
 static bool role_same(const struct role *a, const struct role *b)
 {
-    return a->gfn == b->gfn && a->kind == b->kind && a->level == b->level &&
+    return a->gfn == b->gfn && a->space == b->space && a->kind == b->kind && a->level == b->level &&
            a->quadrant == b->quadrant && a->fmt == b->fmt && a->user == b->user &&
            a->writable == b->writable && a->nx == b->nx && a->wp == b->wp && a->pse == b->pse &&
            a->nxe == b->nxe;
@@ -139,7 +139,8 @@ static void age_remove(struct shadow *sh, uint32_t page)
 
 static void hash_remove(struct shadow *sh, uint32_t page)
 {
-    uint32_t *p = &sh->hash[shadow_hash(sh->page[page].role.gfn)];
+    const struct role *r = &sh->page[page].role;
+    uint32_t *p = &sh->hash[shadow_hash(r->space, r->gfn)];
     while (*p != page + 1)
         p = &sh->page[*p - 1].hash_next;
     *p = sh->page[page].hash_next;
@@ -147,7 +148,8 @@ static void hash_remove(struct shadow *sh, uint32_t page)
 
 static uint32_t page_find(const struct shadow *sh, const struct role *role)
 {
-    for (uint32_t p = sh->hash[shadow_hash(role->gfn)]; p; p = sh->page[p - 1].hash_next)
+    for (uint32_t p = sh->hash[shadow_hash(role->space, role->gfn)]; p;
+         p = sh->page[p - 1].hash_next)
         if (role_same(&sh->page[p - 1].role, role))
             return p - 1;
     return NO_PAGE;
@@ -161,8 +163,9 @@ static uint32_t page_new(struct shadow *sh, const struct role *role)
     sh->page[page] = (struct shadow_page){.role = *role, .used = true};
     if (role->kind != ROLE_ROOT) {
         struct shadow_page *sp = &sh->page[page];
-        sp->hash_next = sh->hash[shadow_hash(role->gfn)];
-        sh->hash[shadow_hash(role->gfn)] = page + 1;
+        uint32_t *head = &sh->hash[shadow_hash(role->space, role->gfn)];
+        sp->hash_next = *head;
+        *head = page + 1;
         age_append(sh, page);
     }
     sh->stats.pages++;
@@ -239,7 +242,8 @@ static struct root *root_victim(struct shadow *sh)
 
 static uint32_t root_page(struct shadow *sh, unsigned level, bool user)
 {
-    const struct role role = {.kind = ROLE_ROOT, .level = (uint8_t)level, .user = user};
+    const struct role role = {
+        .kind = ROLE_ROOT, .space = (uint8_t)sh->cur, .level = (uint8_t)level, .user = user};
     for (;;) {
         const uint32_t page = page_new(sh, &role);
         if (page != NO_PAGE)
@@ -259,7 +263,12 @@ static struct root *root_make(struct shadow *sh, bool user)
     if (r->valid)
         root_drop(sh, r);
     const uint32_t pml4 = root_page(sh, 4, user), pdpt = root_page(sh, 3, user);
-    *r = (struct root){.mode = sh->mode, .user = user, .valid = true, .pml4 = pml4, .pdpt = pdpt};
+    *r = (struct root){.mode = sh->mode,
+                       .space = sh->cur,
+                       .user = user,
+                       .valid = true,
+                       .pml4 = pml4,
+                       .pdpt = pdpt};
     sh->page[pml4].placed = sh->page[pdpt].placed = true;
     shadow_entry_set(sh, pml4 * ENTRIES + ENTRIES - 1, sh->monitor_half);
     srmap_add(&sh->parents, pdpt, pml4 * ENTRIES);
@@ -281,7 +290,7 @@ static struct root *root_get(struct shadow *sh, bool user)
     if (sh->current[user] < 0) {
         struct root *r = NULL;
         for (int i = 0; i < MAX_ROOTS && !r; i++)
-            if (sh->root[i].valid && sh->root[i].user == user &&
+            if (sh->root[i].valid && sh->root[i].user == user && sh->root[i].space == sh->cur &&
                 gmode_same(&sh->root[i].mode, &sh->mode))
                 r = &sh->root[i];
         if (!r)
@@ -353,7 +362,11 @@ static bool effective_write(const struct shadow *sh, bool user, const struct wal
 static struct role directory_role(const struct shadow *sh, la_t la, bool user)
 {
     const struct gmode *m = &sh->mode;
-    struct role r = {.level = 2, .user = user, .writable = true, .fmt = (uint8_t)m->fmt};
+    struct role r = {.space = (uint8_t)sh->cur,
+                     .level = 2,
+                     .user = user,
+                     .writable = true,
+                     .fmt = (uint8_t)m->fmt};
     switch (m->fmt) {
     case GPAGING_OFF:
         r.kind = ROLE_DIRECT;
@@ -379,7 +392,11 @@ static struct role directory_role(const struct shadow *sh, la_t la, bool user)
 static struct role table_role(const struct shadow *sh, la_t la, bool user, const struct walk *w)
 {
     const struct gmode *m = &sh->mode;
-    struct role r = {.level = 1, .user = user, .writable = true, .fmt = (uint8_t)m->fmt};
+    struct role r = {.space = (uint8_t)sh->cur,
+                     .level = 1,
+                     .user = user,
+                     .writable = true,
+                     .fmt = (uint8_t)m->fmt};
     const bool second_half = (la >> 21 & 1) != 0;
 
     if (m->fmt == GPAGING_OFF) {
@@ -476,7 +493,7 @@ static int install(struct shadow *sh, la_t la, bool user, const struct walk *w, 
     shadow_entry_clear(sh, entry);
     sh->gfns[entry] = gfn;
     if (spte_present(val)) {
-        srmap_add(&sh->rmap, gfn, entry); /* I3 */
+        srmap_add(&sh->rmap, shadow_entry_key(sh, entry), entry); /* I3 */
         sh->stats.leaves++;
     }
     entry_use(sh, entry, val, from);
@@ -516,23 +533,48 @@ spte_t shadow_lookup(const struct shadow *sh, la_t la, bool user, gfn_t *gfn)
     return shadow_entry_get(sh, entry);
 }
 
+static void zap_in(struct shadow *sh, uint32_t space, gfn_t gfn, uint32_t n)
+{
+    for (uint32_t k = shadow_key(space, gfn); n > 0; k++, n--)
+        for (uint32_t e; (e = srmap_first(&sh->rmap, k)) != SRMAP_END;)
+            shadow_entry_clear(sh, e);
+}
+
 void shadow_zap(struct shadow *sh, gfn_t gfn, uint32_t n)
 {
-    for (gfn_t g = gfn; g - gfn < n; g++)
-        for (uint32_t e; (e = srmap_first(&sh->rmap, g)) != SRMAP_END;)
-            shadow_entry_clear(sh, e);
+    zap_in(sh, sh->cur, gfn, n);
+}
+
+static void entry_write_protect(struct shadow *sh, uint32_t entry)
+{
+    const spte_t old = shadow_entry_get(sh, entry);
+    if (spte_present(old) && spte_writable(old))
+        shadow_entry_set(sh, entry, (spte_t){old.raw & ~SPTE_W});
+}
+
+void shadow_write_protect_in(struct shadow *sh, uint32_t space, gfn_t gfn, uint32_t n)
+{
+    for (uint32_t k = shadow_key(space, gfn); n > 0; k++, n--) {
+        struct srmap_iter it;
+        for (uint32_t e = srmap_iter_first(&sh->rmap, k, &it); e != SRMAP_END;
+             e = srmap_iter_next(&sh->rmap, &it))
+            entry_write_protect(sh, e);
+    }
 }
 
 void shadow_write_protect(struct shadow *sh, gfn_t gfn, uint32_t n)
 {
-    for (gfn_t g = gfn; g - gfn < n; g++) {
-        struct srmap_iter it;
-        for (uint32_t e = srmap_iter_first(&sh->rmap, g, &it); e != SRMAP_END;
-             e = srmap_iter_next(&sh->rmap, &it)) {
-            const spte_t old = shadow_entry_get(sh, e);
-            if (spte_writable(old))
-                shadow_entry_set(sh, e, (spte_t){old.raw & ~SPTE_W});
-        }
+    shadow_write_protect_in(sh, sh->cur, gfn, n);
+}
+
+void shadow_write_protect_frame(struct shadow *sh, frame_t f)
+{
+    for (uint32_t page = 0; page < sh->arena.grown; page++) {
+        if (!sh->page[page].used || sh->page[page].role.level != 1)
+            continue;
+        for (uint32_t i = 0; i < ENTRIES; i++)
+            if (spte_frame(shadow_entry_get(sh, page * ENTRIES + i)) == f)
+                entry_write_protect(sh, page * ENTRIES + i);
     }
 }
 
@@ -546,21 +588,69 @@ void shadow_zap_all(struct shadow *sh)
 
 static void on_invalidate(void *ctx, gfn_t gfn, uint32_t n)
 {
-    shadow_zap(ctx, gfn, n);
+    const struct shadow_space *s = ctx;
+    zap_in(s->sh, s->id, gfn, n);
 }
 static void on_write_protect(void *ctx, gfn_t gfn, uint32_t n)
 {
-    shadow_write_protect(ctx, gfn, n);
+    const struct shadow_space *s = ctx;
+    shadow_write_protect_in(s->sh, s->id, gfn, n);
 }
 
 /* A mapping is only ever made by a use, so "is mapped" is "was used since it was last taken away".
  */
 static bool on_test_clear_young(void *ctx, gfn_t gfn)
 {
-    struct shadow *sh = ctx;
-    const bool young = srmap_first(&sh->rmap, gfn) != SRMAP_END;
-    shadow_zap(sh, gfn, 1);
+    const struct shadow_space *s = ctx;
+    const bool young = srmap_first(&s->sh->rmap, shadow_key(s->id, gfn)) != SRMAP_END;
+    zap_in(s->sh, s->id, gfn, 1);
     return young;
+}
+
+void shadow_space_add(struct shadow *sh, uint32_t space, struct gmem *g)
+{
+    struct shadow_space *s = &sh->space[space];
+    *s = (struct shadow_space){sh, g, space};
+    mm_set_notifier(g->mm, &(struct mm_notifier){.ctx = s,
+                                                 .invalidate = on_invalidate,
+                                                 .write_protect = on_write_protect,
+                                                 .test_clear_young = on_test_clear_young});
+}
+
+void shadow_space_remove(struct shadow *sh, uint32_t space)
+{
+    assert(space != sh->cur);
+    mm_set_notifier(sh->space[space].gmem->mm, NULL);
+    for (int i = 0; i < MAX_ROOTS; i++)
+        if (sh->root[i].valid && sh->root[i].space == space)
+            root_drop(sh, &sh->root[i]);
+    uint32_t gone[ENTRIES];
+    unsigned n = 0;
+    for (uint32_t page = 0; page < sh->arena.grown; page++) {
+        if (!sh->page[page].used || sh->page[page].role.space != space)
+            continue;
+        page_detach(sh, page);
+        gone[n++] = page;
+        if (n == ENTRIES) {
+            pages_free(sh, gone, n);
+            n = 0;
+        }
+    }
+    pages_free(sh, gone, n);
+    sh->space[space].gmem = NULL;
+}
+
+void shadow_space_switch(struct shadow *sh, uint32_t space)
+{
+    assert(sh->space[space].gmem);
+    shadow_sync_all(sh);
+    sh->cur = space;
+    sh->current[0] = sh->current[1] = -1;
+}
+
+uint32_t shadow_space(const struct shadow *sh)
+{
+    return sh->cur;
 }
 
 static void *reserve(size_t bytes)
@@ -583,22 +673,18 @@ int shadow_create(struct gmem *g, uint32_t quota, struct shadow **out)
         return err;
     }
     const size_t entries = (size_t)sh->arena.pages * ENTRIES;
-    sh->gmem = g;
     sh->current[0] = sh->current[1] = -1;
     sh->page = reserve(sh->arena.pages * sizeof *sh->page);
     sh->gfns = reserve(entries * sizeof *sh->gfns);
     sh->snapshot = reserve(entries * sizeof *sh->snapshot);
-    err = srmap_create(&sh->rmap, MM_GFNS, (uint32_t)entries);
+    err = srmap_create(&sh->rmap, SHADOW_SPACES * MM_GFNS, (uint32_t)entries);
     if (!err)
         err = srmap_create(&sh->parents, sh->arena.pages, (uint32_t)entries);
     if (!sh->page || !sh->gfns || !sh->snapshot || err) {
         shadow_destroy(sh);
         return -ENOMEM;
     }
-    mm_set_notifier(g->mm, &(struct mm_notifier){.ctx = sh,
-                                                 .invalidate = on_invalidate,
-                                                 .write_protect = on_write_protect,
-                                                 .test_clear_young = on_test_clear_young});
+    shadow_space_add(sh, 0, g);
     *out = sh;
     return 0;
 }
@@ -608,7 +694,9 @@ void shadow_destroy(struct shadow *sh)
     if (!sh)
         return;
     const size_t pages = sh->arena.pages;
-    mm_set_notifier(sh->gmem->mm, NULL);
+    for (uint32_t i = 0; i < SHADOW_SPACES; i++)
+        if (sh->space[i].gmem)
+            mm_set_notifier(sh->space[i].gmem->mm, NULL);
     if (sh->page)
         munmap(sh->page, pages * sizeof *sh->page);
     if (sh->gfns)

@@ -12,15 +12,19 @@
  * that is in step is mapped read-only for the guest; its first write marks it out of step; CR3
  * loads and INVLPG bring it back (shadow_sync.c).
  *
+ * There may be several guest-physical spaces (each an mm), of which the CPU is in one. Tables,
+ * roots and the reverse map are per space and are kept when the CPU goes to another; whatever is
+ * named by a gfn or a linear address below is so in the current space.
+ *
  * Invariants, named where they are enforced and checked by shadow_audit():
  *  I1  A present shadow PTE maps the frame that the mm has for that gfn right now.
  *  I2  It is writable only if the guest's entries allow it, the guest's entry is dirty, and the mm
  * says that the frame is private to this mm, dirty, and not being written out. I3  Every present
- * shadow PTE is in the reverse map of its gfn; nothing else is. I4  No guest-writable mapping of a
- * guest page table exists unless that table is marked out of step or its shadow is empty; none is
- * marked so after a full flush. I5  A root, and whatever a walk has passed, is looked up again
- * after anything that may reclaim shadow pages. I6  The user view maps no supervisor page; the
- * monitor's memory is mapped in no guest-visible half of any root.
+ * shadow PTE is in the reverse map of its space and gfn; nothing else is. I4  No guest-writable
+ * mapping of a guest page table exists unless that table is marked out of step or its shadow is
+ * empty; none is marked so after a full flush. I5  A root, and whatever a walk has passed, is
+ * looked up again after anything that may reclaim shadow pages. I6  The user view maps no
+ * supervisor page; the monitor's memory is mapped in no guest-visible half of any root.
  */
 #ifndef UMBRA_VMM_SHADOW_SHADOW_H
 #define UMBRA_VMM_SHADOW_SHADOW_H
@@ -52,6 +56,18 @@ struct shadow_stats {
 #define SHADOW_MIN_PAGES 32
 int shadow_create(struct gmem *g, uint32_t quota, struct shadow **out);
 void shadow_destroy(struct shadow *sh);
+
+/* --- spaces ----------------------------------------------------------------------------------- */
+
+#define SHADOW_SPACES 64
+/* Space 0 is the one of shadow_create() and the current one. Another, 1 .. SHADOW_SPACES - 1, not
+ * in use: the shadow becomes notifier of g's mm. g stays the caller's. */
+void shadow_space_add(struct shadow *sh, uint32_t space, struct gmem *g);
+/* Forget a space that is not the current one, with its tables and roots: before its mm goes. */
+void shadow_space_remove(struct shadow *sh, uint32_t space);
+/* The CPU is in this space from now on. The caller flushes what engines cache by linear address. */
+void shadow_space_switch(struct shadow *sh, uint32_t space);
+uint32_t shadow_space(const struct shadow *sh);
 
 /* Engines that cache translations of these tables; at most two. */
 void shadow_attach(struct shadow *sh, struct engine *e);
@@ -109,6 +125,8 @@ static inline bool shadow_entry_used(spte_t s)
 /* Take away every mapping of gfn .. gfn+n-1, or its right to write. */
 void shadow_zap(struct shadow *sh, gfn_t gfn, uint32_t n);
 void shadow_write_protect(struct shadow *sh, gfn_t gfn, uint32_t n);
+/* Take the right to write from every mapping of a frame, in all spaces. Looks at every entry. */
+void shadow_write_protect_frame(struct shadow *sh, frame_t f);
 /* Drop every table but the current roots. */
 void shadow_zap_all(struct shadow *sh);
 

@@ -34,7 +34,9 @@ static int audit_leaf(struct audit *a, uint32_t entry)
     if (!spte_present(s))
         return 0;
     a->leaves++;
-    const pte_t pte = mm_pte(sh->gmem->mm, gfn);
+    if (!sh->space[sp->role.space].gmem)
+        return broken(a, "shadow of %08x belongs to space %u, which is gone", la, sp->role.space);
+    const pte_t pte = mm_pte(sh->space[sp->role.space].gmem->mm, gfn);
     if (!pte_present(pte) || pte_frame(pte) != spte_frame(s))
         return broken(a, "I1: shadow of %08x maps frame %u, the mm's entry for gfn %x is %08x", la,
                       spte_frame(s), gfn, pte.raw);
@@ -44,12 +46,12 @@ static int audit_leaf(struct audit *a, uint32_t entry)
     if (spte_writable(s) && sp->role.kind == ROLE_TABLE && !gpte_dirty(sh->snapshot[entry]))
         return broken(a, "I2: shadow of %08x is writable, the guest's entry %llx is clean", la,
                       (unsigned long long)sh->snapshot[entry].raw);
-    if (spte_writable(s) && shadow_table_protected(sh, gfn))
+    if (spte_writable(s) && shadow_table_watched(sh, sp->role.space, gfn))
         return broken(a, "I4: shadow of %08x lets write gfn %x, a guest table in step", la, gfn);
     if (sp->role.kind == ROLE_TABLE && sp->role.user && !(sh->snapshot[entry].raw & GPTE_U))
         return broken(a, "I6: the user view of %08x maps a supervisor page (%llx)", la,
                       (unsigned long long)sh->snapshot[entry].raw);
-    if (!srmap_contains(&sh->rmap, gfn, entry))
+    if (!srmap_contains(&sh->rmap, shadow_entry_key(sh, entry), entry))
         return broken(a, "I3: shadow of %08x is not in the reverse map of gfn %x", la, gfn);
     return 0;
 }
@@ -72,7 +74,8 @@ static int audit_link(struct audit *a, uint32_t entry)
                       entry % ENTRIES, (unsigned long long)s.raw);
     const uint32_t child = arena_page_of(spte_addr(s));
     const struct shadow_page *cp = &sh->page[child];
-    if (!cp->used || cp->role.level + 1 != sp->role.level || cp->role.user != sp->role.user)
+    if (!cp->used || cp->role.level + 1 != sp->role.level || cp->role.user != sp->role.user ||
+        cp->role.space != sp->role.space)
         return broken(a, "table %u entry %u points to table %u, which is no child for it",
                       entry / ENTRIES, entry % ENTRIES, child);
     if (!srmap_contains(&sh->parents, child, entry))
@@ -92,7 +95,7 @@ static int audit_step(struct audit *a, uint32_t entry)
         !shadow_entry_used(shadow_entry_get(sh, entry)))
         return 0;
     /* A table that is swapped out cannot have changed; do not bring it in for this. */
-    if (!pte_present(mm_pte(sh->gmem->mm, sp->role.gfn)))
+    if (!pte_present(mm_pte(sh->space[sp->role.space].gmem->mm, sp->role.gfn)))
         return 0;
     if (shadow_guest_entry(sh, entry / ENTRIES, entry % ENTRIES, &now) < 0)
         return 0;

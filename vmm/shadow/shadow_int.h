@@ -25,6 +25,7 @@ enum role_kind {
 
 struct role {
     uint32_t gfn;
+    uint8_t space;
     uint8_t kind;     /* enum role_kind */
     uint8_t level;    /* 1 = entries map pages .. 4 = PML4 */
     uint8_t quadrant; /* two-level: which 512 shadow entries of the guest's 1024 */
@@ -50,20 +51,29 @@ struct shadow_page {
 
 struct root {
     struct gmode mode;
+    uint32_t space;
     bool user, valid;
     uint32_t pml4, pdpt;
     uint64_t used; /* tick of the last use */
 };
 
+/* A guest-physical space, and the notifier's context for its mm. */
+struct shadow_space {
+    struct shadow *sh;
+    struct gmem *gmem; /* NULL: not in use */
+    uint32_t id;
+};
+
 struct shadow {
-    struct gmem *gmem;
+    struct shadow_space space[SHADOW_SPACES];
+    uint32_t cur; /* space that the CPU is in */
     struct arena arena;
     struct shadow_page *page;
     gfn_t *gfns;              /* of each leaf entry */
     gpte_t *snapshot;         /* the guest entry that each entry was made from */
-    struct srmap rmap;        /* gfn -> leaf entries */
+    struct srmap rmap;        /* shadow_key(space, gfn) -> leaf entries */
     struct srmap parents;     /* page -> entries that point to it */
-    uint32_t hash[HASH_SIZE]; /* by gfn; page + 1 */
+    uint32_t hash[HASH_SIZE]; /* by space and gfn; page + 1 */
     struct engine *engine[MAX_ENGINES];
     struct gmode mode;
     struct root root[MAX_ROOTS];
@@ -86,14 +96,30 @@ uint32_t shadow_find(const struct shadow *sh, la_t la, bool user);
 void shadow_flush_engines(struct shadow *sh);
 
 /* shadow_sync.c */
+/* As shadow_table_protected, in any space. */
+bool shadow_table_watched(const struct shadow *sh, uint32_t space, gfn_t gfn);
 void shadow_unsync_remove(struct shadow *sh, uint32_t page);
 void shadow_sync_all(struct shadow *sh);
 /* The guest entry that a shadow entry of a ROLE_TABLE page stands for. 0 or negative. */
 int shadow_guest_entry(struct shadow *sh, uint32_t page, uint32_t index, gpte_t *out);
 
-static inline uint32_t shadow_hash(uint32_t gfn)
+static inline uint32_t shadow_hash(uint32_t space, uint32_t gfn)
 {
-    return (gfn * 2654435761u) >> 20;
+    return ((gfn ^ space << 24) * 2654435761u) >> 20;
 }
+
+/* gfn is below MM_GFNS. */
+static inline uint32_t shadow_key(uint32_t space, gfn_t gfn)
+{
+    return space * MM_GFNS + gfn;
+}
+
+static inline uint32_t shadow_entry_key(const struct shadow *sh, uint32_t entry)
+{
+    return shadow_key(sh->page[entry / ENTRIES].role.space, sh->gfns[entry]);
+}
+
+/* As shadow_write_protect, in any space. */
+void shadow_write_protect_in(struct shadow *sh, uint32_t space, gfn_t gfn, uint32_t n);
 
 #endif

@@ -32,21 +32,28 @@ void shadow_unsync_remove(struct shadow *sh, uint32_t page)
     sp->unsync = false;
 }
 
-bool shadow_table_protected(const struct shadow *sh, gfn_t gfn)
+bool shadow_table_watched(const struct shadow *sh, uint32_t space, gfn_t gfn)
 {
-    for (uint32_t p = sh->hash[shadow_hash(gfn)]; p; p = sh->page[p - 1].hash_next) {
+    for (uint32_t p = sh->hash[shadow_hash(space, gfn)]; p; p = sh->page[p - 1].hash_next) {
         const struct shadow_page *sp = &sh->page[p - 1];
-        if (sp->role.gfn == gfn && sp->role.kind == ROLE_TABLE && sp->live && !sp->unsync)
+        if (sp->role.gfn == gfn && sp->role.space == space && sp->role.kind == ROLE_TABLE &&
+            sp->live && !sp->unsync)
             return true;
     }
     return false;
 }
 
+bool shadow_table_protected(const struct shadow *sh, gfn_t gfn)
+{
+    return shadow_table_watched(sh, sh->cur, gfn);
+}
+
 void shadow_table_written(struct shadow *sh, gfn_t gfn)
 {
-    for (uint32_t p = sh->hash[shadow_hash(gfn)]; p; p = sh->page[p - 1].hash_next) {
+    for (uint32_t p = sh->hash[shadow_hash(sh->cur, gfn)]; p; p = sh->page[p - 1].hash_next) {
         struct shadow_page *sp = &sh->page[p - 1];
-        if (sp->role.gfn == gfn && sp->role.kind == ROLE_TABLE && sp->live && !sp->unsync) {
+        if (sp->role.gfn == gfn && sp->role.space == sh->cur && sp->role.kind == ROLE_TABLE &&
+            sp->live && !sp->unsync) {
             unsync_add(sh, p - 1);
             sh->stats.unsyncs++;
         }
@@ -62,7 +69,7 @@ int shadow_guest_entry(struct shadow *sh, uint32_t page, uint32_t index, gpte_t 
     uint32_t at = index * 8;
     if (fmt == GPAGING_2LEVEL) /* a guest directory entry spans two of ours */
         at = (r->level == 2 ? r->quadrant * 256u + index / 2 : r->quadrant * ENTRIES + index) * 4;
-    return walk_read(sh->gmem, fmt, ((gpa_t)r->gfn << PAGE_SHIFT) + at, out);
+    return walk_read(sh->space[r->space].gmem, fmt, ((gpa_t)r->gfn << PAGE_SHIFT) + at, out);
 }
 
 /*
@@ -114,7 +121,7 @@ void shadow_sync_all(struct shadow *sh)
         /* Reading the table may have faulted it in, but nothing there takes table pages away. */
         shadow_unsync_remove(sh, page);
         if (sp->live && sp->role.gfn < MM_GFNS)
-            shadow_write_protect(sh, sp->role.gfn, 1);
+            shadow_write_protect_in(sh, sp->role.space, sp->role.gfn, 1);
     }
 }
 
