@@ -421,7 +421,10 @@ static enum soft_exit loop(struct soft *s)
 
     for (;;) {
         settle(s);
-        const uint32_t att = atomic_fetch_and(&s->core.attention, 0);
+        /* The exchange locks the bus: only when there is something to fetch. */
+        const uint32_t att = atomic_load_explicit(&s->core.attention, memory_order_relaxed)
+                                 ? atomic_fetch_and(&s->core.attention, 0)
+                                 : 0;
         if (att & SOFT_ATT_KICK)
             return SOFT_EXIT_ATTENTION;
         if (take_interrupt(s))

@@ -187,7 +187,7 @@ static void deliver_inner(struct soft *s, const struct delivery *d)
 
     c->gpr[R_ESP] = soft_stack_push(s, &st, v, n, size);
     soft_accessed_set(s, &ssd);
-    c->seg[SEG_SS] = st.ss;
+    c->seg[SEG_SS] = soft_desc_seg(&ssd, ssd.sel);
     soft_set_cs(s, &d->code, cpl);
     for (unsigned k = 0; from_v86 && k < sizeof data; k++)
         c->seg[data[k]] = (struct seg){0};

@@ -202,7 +202,7 @@ static void call_inner(struct soft *s, const struct desc *gate, const struct des
 
     c->gpr[R_ESP] = soft_stack_push(s, &st, v, n, size);
     soft_accessed_set(s, &ssd);
-    c->seg[SEG_SS] = st.ss;
+    c->seg[SEG_SS] = soft_desc_seg(&ssd, ssd.sel);
     soft_set_cs(s, code, cpl);
     soft_core(s)->next_eip = gate_offset(gate);
     soft_mode_changed(s);

@@ -38,26 +38,6 @@ void soft_desc_get(struct soft *s, uint16_t sel, uint8_t vector, uint32_t ext, s
         soft_raise_err(s, vector, sel_error(sel, ext));
 }
 
-uint32_t soft_desc_limit(const struct desc *d)
-{
-    const uint32_t raw = (d->w[0] & 0xffff) | (d->w[1] & 0xf0000);
-    return (d->attr & SA_G) ? (raw << 12) | 0xfff : raw;
-}
-
-uint32_t soft_desc_base(const struct desc *d)
-{
-    return (d->w[0] >> 16) | (d->w[1] & 0xff) << 16 | (d->w[1] & 0xff000000u);
-}
-
-struct seg soft_desc_seg(const struct desc *d, uint16_t sel)
-{
-    struct seg g = {
-        .sel = sel, .attr = d->attr, .base = soft_desc_base(d), .limit = soft_desc_limit(d)};
-    if (g.attr & SA_S)
-        g.attr |= SA_ACCESSED;
-    return g;
-}
-
 void soft_desc_to_seg(uint16_t sel, const uint32_t desc[2], struct seg *out)
 {
     const struct desc d = {

@@ -81,16 +81,33 @@ static inline bool tss_is32(uint16_t attr)
 void soft_desc_get(struct soft *s, uint16_t sel, uint8_t vector, uint32_t ext, struct desc *out);
 /* As soft_desc_get(), but false instead of an exception. */
 bool soft_desc_try(struct soft *s, uint16_t sel, struct desc *out);
-uint32_t soft_desc_limit(const struct desc *d);
-uint32_t soft_desc_base(const struct desc *d);
+static inline uint32_t soft_desc_limit(const struct desc *d)
+{
+    const uint32_t raw = (d->w[0] & 0xffff) | (d->w[1] & 0xf0000);
+    return (d->attr & SA_G) ? (raw << 12) | 0xfff : raw;
+}
+
+static inline uint32_t soft_desc_base(const struct desc *d)
+{
+    return (d->w[0] >> 16) | (d->w[1] & 0xff) << 16 | (d->w[1] & 0xff000000u);
+}
+
+/* The register as loaded from d, with selector sel. Inline so that it is built where it will stay:
+ * copied, its small fields would stall on their way through the store buffer. */
+static inline struct seg soft_desc_seg(const struct desc *d, uint16_t sel)
+{
+    const uint16_t accessed = (d->attr & SA_S) ? SA_ACCESSED : 0;
+    return (struct seg){.sel = sel,
+                        .attr = d->attr | accessed,
+                        .base = soft_desc_base(d),
+                        .limit = soft_desc_limit(d)};
+}
 
 /* Setting the accessed bit in memory, as each load of a code or data segment does: the probe faults
  * as the write would, so that several loads can be made as one. */
 void soft_accessed_probe(struct soft *s, const struct desc *d);
 void soft_accessed_set(struct soft *s, const struct desc *d);
 
-/* The register as loaded from d, with selector sel. */
-struct seg soft_desc_seg(const struct desc *d, uint16_t sel);
 /* Load CS with d (checked before, accessed bit set here) at privilege cpl. */
 void soft_set_cs(struct soft *s, const struct desc *d, unsigned cpl);
 /* Is eip within the segment's limit? */
