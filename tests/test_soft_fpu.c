@@ -269,6 +269,28 @@ Test(soft_fpu, without_ne_a_pending_exception_is_passed_over)
     world_free(w);
 }
 
+Test(soft_fpu, a_state_that_contradicts_itself_does_no_harm)
+{
+    static const uint8_t code[][4] = {
+        {0xd8, 0xc0}, {0xd9, 0xfe}, {0xd9, 0xe8}, {0x0f, 0xfc, 0xc1}, {0x9b}};
+    for (size_t n = 0; n < sizeof code / sizeof *code; n++)
+        for (unsigned ne = 0; ne < 2; ne++)
+            for (unsigned es = 0; es < 2; es++) {
+                struct world *w = fpu_world();
+                uint8_t *fx = w->c->fpu.fxsave;
+                const bool unmasked = !es; /* flags without ES, ES without flags */
+                fx_put16(fx, FX_FCW, unmasked ? 0 : 0xffff);
+                fx_put16(fx, FX_FSW, unmasked ? X87_FLAGS : FSW_ES | FSW_B);
+                fx_put32(fx, FX_MXCSR, 0xffffffff);
+                memset(fx + FX_ST, 0xff, 256);
+                fx[FX_FTW] = (uint8_t)(n ? 0 : 0xff);
+                w->c->cr0 = (w->c->cr0 & ~(uint32_t)CR0_NE) | (ne ? CR0_NE : 0);
+                world_code(w, code[n], sizeof code[n]);
+                cr_expect_eq(world_step(w).vector, ne && unmasked ? VEC_MF : -1);
+                world_free(w);
+            }
+}
+
 Test(soft_fpu, unmasking_by_fldcw_makes_an_old_exception_pending)
 {
     struct world *w = fpu_world();

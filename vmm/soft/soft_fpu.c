@@ -90,7 +90,7 @@ static struct ignored hide_pending(uint8_t *fx)
 {
     struct ignored g = {fx_get16(fx, FX_FCW), 0};
     const uint16_t fsw = fx_get16(fx, FX_FSW);
-    if (fsw & FSW_ES) {
+    if (x87_pending(fx)) {
         g.flags = fsw & X87_FLAGS;
         fx_put16(fx, FX_FCW, g.fcw | X87_FLAGS);
         fx_put16(fx, FX_FSW, fsw & ~(uint32_t)(FSW_ES | FSW_B | X87_FLAGS));
@@ -204,7 +204,7 @@ void x87_whole_store(struct soft *s, const struct insn *i)
     x87_check(s);
     x87_check_pending(s);
     probe_operand(s, i, off, n);
-    const bool ignoring = (fx_get16(fpu_image(s), FX_FSW) & FSW_ES) != 0;
+    const bool ignoring = x87_pending(fpu_image(s));
     run(s, x87_mem_thunk(i), buf, HOST_EFLAGS);
     x87_note_insn(s, i);
     x87_note_data(s, i, off);

@@ -3,12 +3,12 @@
  * FXSAVE's layout; the host's FPU computes on it and keeps nothing.
  *
  * Rules
- *  F1  FSW.ES and FSW.B in cpu->fpu say exactly whether an unmasked exception is pending
- *      (x87_update_es()), so the host never meets a state that would surprise it.
- *  F2  FIP, FCS, FDP, FDS and FOP in cpu->fpu are always the guest's, also where the host's FXSAVE
- * would give zeros. F3  The host's FPU is as the ABI wants it (FCW 037F, empty, MXCSR 1F80) when a
- * handler returns. F4  The bits of MXCSR that the host may be given are 0..15; others never reach
- * it.
+ *  F1  FSW.ES and FSW.B in cpu->fpu say whether an unmasked exception is pending (x87_update_es()).
+ *      Decisions are made by flags and masks all the same (x87_pending()): the host does so when it
+ * loads a state, and must never meet one that would surprise it, wherever that came from. F2  FIP,
+ * FCS, FDP, FDS and FOP in cpu->fpu are always the guest's, also where the host's FXSAVE would give
+ * zeros. F3  The host's FPU is as the ABI wants it (FCW 037F, empty, MXCSR 1F80) when a handler
+ * returns. F4  The bits of MXCSR that the host may be given are 0..15; others never reach it.
  */
 #ifndef UMBRA_VMM_SOFT_SOFT_FPU_H
 #define UMBRA_VMM_SOFT_SOFT_FPU_H
@@ -84,11 +84,15 @@ static inline uint8_t *fx_xmm(uint8_t *fx, unsigned n)
     return fx + FX_XMM + 16 * n;
 }
 
-/* F1: ES and B from flags and masks. */
+/* F1 */
+static inline bool x87_pending(const uint8_t *fx)
+{
+    return (fx_get16(fx, FX_FSW) & ~(uint32_t)fx_get16(fx, FX_FCW) & X87_FLAGS) != 0;
+}
 static inline void x87_update_es(uint8_t *fx)
 {
     uint32_t fsw = fx_get16(fx, FX_FSW) & ~(uint32_t)(FSW_ES | FSW_B);
-    if (fsw & ~(uint32_t)fx_get16(fx, FX_FCW) & X87_FLAGS)
+    if (x87_pending(fx))
         fsw |= FSW_ES | FSW_B;
     fx_put16(fx, FX_FSW, fsw);
 }
@@ -97,7 +101,7 @@ static inline void x87_update_es(uint8_t *fx)
  * on as if IGNNE# were asserted (SDM vol. 1, 8.7.2). */
 static inline void x87_check_pending(struct soft *s)
 {
-    if ((fx_get16(fpu_image(s), FX_FSW) & FSW_ES) && (CPU(s)->cr0 & CR0_NE))
+    if (x87_pending(fpu_image(s)) && (CPU(s)->cr0 & CR0_NE))
         soft_raise(s, VEC_MF);
 }
 
