@@ -210,6 +210,7 @@ static int set_sregs(const struct kvm_host *h, struct machine *m)
             return -errno;
     }
     m->umip = (s.cr4 & CR4_UMIP) != 0;
+    // NOLINTNEXTLINE(clang-analyzer-core.NullDereference): a vCPU without its page is refused
     m->run->kvm_valid_regs = KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS;
     m->run->s.regs.sregs = s;
     return 0;

@@ -260,6 +260,7 @@ void soft_blocks_flush(struct soft *s)
     s->want = NULL;
     s->cur = NULL;
     while (s->code_list)
+        // NOLINTNEXTLINE(clang-analyzer-unix.Malloc): the head of a list has no prev
         code_frame_free(s, s->code_list);
 }
 
@@ -397,6 +398,7 @@ int soft_blocks_init(struct soft *s)
 void soft_blocks_destroy(struct soft *s)
 {
     while (s->frames && s->code_list)
+        // NOLINTNEXTLINE(clang-analyzer-unix.Malloc): the head of a list has no prev
         code_frame_free(s, s->code_list);
     free(s->frames);
     if (s->arena)
