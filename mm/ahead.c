@@ -39,7 +39,7 @@ void ahead_plan(struct ahead *a, struct mm *mm, gfn_t gfn, const struct region *
         if (up ? gfn + i >= r->end : gfn < r->start + i)
             break;
         pte_t e = table_get(mm, up ? gfn + i : gfn - i);
-        if (pte_is_swap(e) && pte_swap_area(e) == SWAP_AREA)
+        if (pte_is_swap(e) && pte_swap_area(e) == SWAP_AREA && !pte_same(e, entry))
             a->entry[a->n++] = e;
         /* the next fault in this direction comes after what was read now */
         mm->ahead_prev = up ? gfn + i : gfn - i;
@@ -58,6 +58,7 @@ static void ahead_arrived(struct swap *sw, frame_t f, int err)
         pool_count(p, CNT_ahead_reads);
         lru_add(p, f);
     }
+    frame_clear(fr, FRAME_READING);
     frame_unlock(fr);
     swap_drop(p, f, FRAME_REF);
 }
@@ -88,8 +89,9 @@ static bool ahead_one(struct ahead *a, unsigned i)
     if (f == FRAME_NONE)
         return false;
     mm_sync(p, MM_SYNC_AHEAD, NULL, 0);
-    frame_set(frame_of(p, f), FRAME_LOCKED);
+    frame_set(frame_of(p, f), FRAME_LOCKED | FRAME_READING);
     if (swap_add(sw, f, a->entry[i]) < 0) { /* cached already, or free by now */
+        frame_clear(frame_of(p, f), FRAME_READING);
         frame_unlock(frame_of(p, f));
         frame_put(p, f);
         return false;

@@ -33,7 +33,7 @@ enum frame_flags {
     FRAME_MERGED = 1u << 9,      /* shared for identical content: never written in place */
     FRAME_AHEAD = 1u << 10,      /* read ahead of use; its first hit is counted */
     FRAME_STUCK = 1u << 11,      /* could not be written out: stays until its slot is let go */
-    FRAME_WORKINGSET = 1u << 12, /* was active when last evicted or refaulted soon */
+    FRAME_READING = 1u << 12,  /* its content is on its way, and arrives when somebody polls */
 };
 
 struct frame {

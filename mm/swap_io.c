@@ -7,6 +7,7 @@
  */
 #include <assert.h>
 #include <errno.h>
+#include <sched.h>
 
 #include "mm/swap_int.h"
 #include "mm/unmap.h"
@@ -142,6 +143,16 @@ void swap_poll(struct swap *sw, bool wait)
         store_wait(sw->store);
     else
         store_poll(sw->store);
+}
+
+void swap_lock_frame(struct swap *sw, frame_t f)
+{
+    struct frame *fr = frame_of(sw->pool, f);
+    while (frame_test(fr, FRAME_READING)) {
+        swap_poll(sw, true);
+        sched_yield();
+    }
+    frame_lock(fr); /* whoever has it now is at work on it, and needs nobody */
 }
 
 void swap_drain(struct pool *p)

@@ -9,7 +9,7 @@
 static int in_cached(struct swap *sw, struct mm *mm, pte_t entry, struct swap_in *out)
 {
     struct frame *fr = frame_of(sw->pool, out->frame);
-    frame_lock(fr);
+    swap_lock_frame(sw, out->frame);
     mm_sync(sw->pool, MM_SYNC_SWAP_WAITED, mm, 0);
     if (!pte_same(swap_entry_of(sw, out->frame), entry) || !frame_test(fr, FRAME_UPTODATE)) {
         frame_unlock(fr);

@@ -110,7 +110,7 @@ static void off_cache(struct swap *sw)
         frame_t f = swap_lookup(sw, pte_make_swap(SWAP_AREA, s));
         if (f == FRAME_NONE)
             continue;
-        frame_lock(frame_of(p, f));
+        swap_lock_frame(sw, f);
         swap_take_out(p, f, 0);
         frame_unlock(frame_of(p, f));
         swap_drop(p, f, FRAME_REF);

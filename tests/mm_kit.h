@@ -5,7 +5,11 @@
 #ifndef UMBRA_TESTS_MM_KIT_H
 #define UMBRA_TESTS_MM_KIT_H
 
+#ifdef TESTS_WITHOUT_CRITERION
+#include "tests/plain_assert.h"
+#else
 #include <criterion/criterion.h>
+#endif
 #include <string.h>
 
 #include "mm/mm_int.h"

@@ -139,6 +139,26 @@ Test(mm_share, merged_pages_swap_out_and_back)
     swap_close(&s);
 }
 
+/* Pages that were merged name one slot when they are out: the page beside the wanted one is the
+ * same. */
+Test(mm_share, b26_read_ahead_of_merged_pages_does_not_wait_for_itself, .timeout = 20)
+{
+    struct swap_kit s;
+    swap_open(&s, ON_DISK_THREAD, 64, 256);
+    for (gfn_t g = 0; g < 12; g++) {
+        put_text(&s.k, s.k.mm, 2 * g, 1);
+        put_text(&s.k, s.k.mm, 2 * g + 1, 2 + g);
+    }
+    cr_assert_eq(scan_all(&s.k), 11);
+    for (int round = 0; round < 4; round++) {
+        for (gfn_t g = 0; g < 24; g++)
+            swap_out(&s, s.k.mm, g);
+        for (gfn_t g = 0; g < 24; g++)
+            expect_text(&s.k, s.k.mm, g, g & 1 ? 2 + g / 2 : 1);
+    }
+    swap_close(&s);
+}
+
 Test(mm_share, one_frame_is_not_mapped_without_end)
 {
     struct kit k;

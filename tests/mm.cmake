@@ -1,0 +1,14 @@
+# The memory manager's core.
+foreach(t test_pool test_mm_fault test_mm_region test_mm_audit test_mm_cow test_mm_object test_mm_swap
+    test_mm_reclaim test_mm_share test_mm_sweep)
+  umbra_unit_test(${t})
+endforeach()
+umbra_thread_test(thread_mm TIMEOUT 120)
+
+# The mm fuzzer: a smoke run here; hours by hand (fuzz_mm --seconds N).
+add_executable(fuzz_mm fuzz_mm.c)
+target_link_libraries(fuzz_mm PRIVATE mm umbra_flags)
+add_test(NAME fuzz_mm_smoke COMMAND fuzz_mm --seed 1 --runs 8 --events 1500)
+set_tests_properties(fuzz_mm_smoke PROPERTIES TIMEOUT 120 LABELS fast)
+add_test(NAME fuzz_mm_million COMMAND fuzz_mm --seed 1000 --runs 250 --events 4000)
+set_tests_properties(fuzz_mm_million PROPERTIES TIMEOUT 3600 LABELS long)

@@ -1,0 +1,204 @@
+/*
+ * Many threads at once: faults, forks, unmaps and exits on mms of one small pool, with the
+ * background reclaim and the sharing scanner at work. Each thread knows what its pages hold and
+ * reads them back. Meant for ThreadSanitizer and the debug build's lock checks as much as for its
+ * own assertions.
+ */
+#define TESTS_WITHOUT_CRITERION 1
+#include <pthread.h>
+#include <stdio.h>
+#include <time.h>
+
+#include "mm/share.h"
+#include "tests/mm_swap_kit.h"
+
+enum { THREADS = 4, MINE = 64 };
+
+struct worker {
+    struct swap_kit *s;
+    struct mm *mm; /* shared with another worker, each with pages of its own */
+    gfn_t first;
+    unsigned id;
+    uint64_t rng;
+    uint32_t want[MINE];
+    unsigned ops, ooms;
+    char wrong[128]; /* what was found; assertions belong to the main thread */
+};
+
+static uint32_t next(struct worker *w)
+{
+    w->rng = w->rng * 6364136223846793005u + 1442695040888963407u;
+    return (uint32_t)(w->rng >> 33);
+}
+
+static bool access_page(struct worker *w, struct mm *mm, gfn_t gfn, bool write, uint32_t *v)
+{
+    struct mm_fault f = mm_pin(mm, gfn, write ? MM_ACCESS_WRITE : MM_ACCESS_READ);
+    if (f.result == MM_OOM) {
+        w->ooms++;
+        return false;
+    }
+    if (f.result > MM_SPURIOUS) {
+        snprintf(w->wrong, sizeof w->wrong, "gfn %u: result %d", gfn, f.result);
+        return false;
+    }
+    uint32_t *at = (uint32_t *)kit_bytes(&w->s->k, f.frame);
+    if (write) {
+        at[0] = *v;
+        at[1023] = ~*v;
+    } else {
+        *v = at[0];
+        if (at[0] != 0 && at[1023] != ~at[0])
+            snprintf(w->wrong, sizeof w->wrong, "gfn %u: half of it is 0x%x, 0x%x", gfn, at[0],
+                     at[1023]);
+    }
+    mm_unpin(w->s->k.pool, f.frame);
+    return true;
+}
+
+static void check_page(struct worker *w, struct mm *mm, unsigned i)
+{
+    uint32_t v = 0;
+    if (access_page(w, mm, w->first + i, false, &v) && v != w->want[i] && !w->wrong[0])
+        snprintf(w->wrong, sizeof w->wrong, "page %u of thread %u: 0x%x, not 0x%x", i, w->id, v,
+                 w->want[i]);
+}
+
+static void write_page(struct worker *w, unsigned i)
+{
+    uint32_t v = (next(w) & 7) + 1; /* few values: the scanner finds pages alike */
+    if (access_page(w, w->mm, w->first + i, true, &v))
+        w->want[i] = v;
+}
+
+static void fork_and_look(struct worker *w)
+{
+    struct mm *c;
+    if (mm_fork(w->mm, "child", &c) < 0)
+        return;
+    for (int k = 0; k < 4; k++)
+        check_page(w, c, next(w) % MINE);
+    uint32_t v = 0x1000 + w->id;
+    access_page(w, c, w->first + next(w) % MINE, true, &v); /* must not be seen by the parent */
+    mm_destroy(c);
+}
+
+static void remap(struct worker *w)
+{
+    unsigned i = next(w) % MINE, n = 1 + next(w) % 4;
+    n = i + n > MINE ? MINE - i : n;
+    if (mm_unmap(w->mm, w->first + i, n) < 0)
+        return;
+    if (mm_map_anon(w->mm, w->first + i, n, RW, MM_ANON_PRIVATE) < 0)
+        snprintf(w->wrong, sizeof w->wrong, "cannot map again");
+    memset(w->want + i, 0, n * sizeof *w->want);
+}
+
+static void *work(void *arg)
+{
+    struct worker *w = arg;
+    for (unsigned k = 0; k < w->ops && !w->wrong[0]; k++) {
+        switch (next(w) % 32) {
+        case 0: fork_and_look(w); break;
+        case 1: remap(w); break;
+        case 2:
+            mm_protect(w->mm, w->first, MINE, MM_READ);
+            mm_protect(w->mm, w->first, MINE, RW);
+            break;
+        case 3: pool_reclaim(w->s->k.pool, 4); break;
+        default:
+            if (next(w) & 1)
+                write_page(w, next(w) % MINE);
+            else
+                check_page(w, w->mm, next(w) % MINE);
+        }
+    }
+    return NULL;
+}
+
+static void run_threads(enum swap_mode mode, unsigned ops, uint32_t frames)
+{
+    struct swap_kit s;
+    struct worker w[THREADS];
+    pthread_t t[THREADS];
+    struct mm *second;
+    swap_open(&s, mode, frames, 2048);
+    s.k.pool->hook = NULL;
+    cr_assert_eq(mm_create(s.k.pool, "b", &second), 0);
+    cr_assert_eq(mm_map_anon(second, 0, 1024, RW, MM_ANON_PRIVATE), 0);
+    cr_assert_eq(pool_set_watermarks(s.k.pool, 8, 16, 24), 0);
+    cr_assert_eq(pool_reclaim_start(s.k.pool), 0);
+    cr_assert_eq(pool_share_start(s.k.pool, 100000), 0);
+    for (unsigned i = 0; i < THREADS; i++) {
+        w[i] = (struct worker){.s = &s,
+                               .mm = i & 1 ? second : s.k.mm,
+                               .first = i * MINE,
+                               .id = i,
+                               .rng = i + 1,
+                               .ops = ops};
+        cr_assert_eq(pthread_create(&t[i], NULL, work, &w[i]), 0);
+    }
+    for (unsigned i = 0; i < THREADS; i++)
+        pthread_join(t[i], NULL);
+    pool_reclaim_stop(s.k.pool);
+    pool_share_stop(s.k.pool);
+    for (unsigned i = 0; i < THREADS; i++)
+        cr_expect_str_empty(w[i].wrong, "%s", w[i].wrong);
+    kit_audit(&s.k);
+    for (unsigned i = 0; i < THREADS; i++)
+        for (unsigned k = 0; k < MINE; k++)
+            check_page(&w[i], w[i].mm, k);
+    for (unsigned i = 0; i < THREADS; i++)
+        cr_expect_str_empty(w[i].wrong, "%s", w[i].wrong);
+    cr_expect_gt(counters(&s).swap_ins, 0);
+    mm_destroy(second);
+    swap_close(&s);
+}
+
+/* Threads that fault on the same pages of one mm: one frame each, whoever comes first. */
+static void *touch_all(void *arg)
+{
+    struct worker *w = arg;
+    for (gfn_t g = 0; g < 1024; g++) {
+        struct mm_fault f = mm_fault(w->mm, g, next(w) & 1 ? MM_ACCESS_WRITE : MM_ACCESS_READ);
+        if (f.result > MM_SPURIOUS)
+            snprintf(w->wrong, sizeof w->wrong, "result %d", f.result);
+    }
+    return NULL;
+}
+
+static void same_pages(void)
+{
+    static struct kit k;
+    pthread_t t[THREADS];
+    struct worker w[THREADS];
+    struct mm_stats st;
+    kit_open_pages(&k, 1100);
+    k.pool->hook = NULL;
+    cr_assert_eq(mm_map_anon(k.mm, 0, 1024, RW, MM_ANON_PRIVATE), 0);
+    for (unsigned i = 0; i < THREADS; i++) {
+        w[i] = (struct worker){.mm = k.mm, .rng = i};
+        cr_assert_eq(pthread_create(&t[i], NULL, touch_all, &w[i]), 0);
+    }
+    for (unsigned i = 0; i < THREADS; i++) {
+        pthread_join(t[i], NULL);
+        cr_expect_str_empty(w[i].wrong);
+    }
+    mm_get_stats(k.mm, &st);
+    cr_expect_eq(kit_frames_held(&k), st.resident);
+    kit_close(&k);
+}
+
+int main(int argc, char **argv)
+{
+    unsigned ops = argc > 1 ? (unsigned)strtoul(argv[1], NULL, 0) : 2000;
+    same_pages();
+    puts("b05: faults on the same pages: ok");
+    run_threads(ON_ZPOOL, ops, 160);
+    puts("b32: faults, forks, exits on the compressed pool: ok");
+    run_threads(ON_DISK, ops, 160);
+    puts("b32: ... on io_uring: ok");
+    run_threads(ON_DISK_THREAD, ops, 160);
+    puts("b32: ... on the I/O thread: ok");
+    return 0;
+}
