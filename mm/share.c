@@ -212,8 +212,8 @@ static struct sharing *sharing_get(struct pool *p)
     s = fail_now(p->fail, FAIL_HEAP) ? NULL : calloc(1, sizeof *s);
     if (!s)
         return NULL;
-    uint64_t n = 64;
-    while (n < p->frames_max)
+    uint64_t n = 4096; /* one place per hash: keep it sparse */
+    while (n < 2 * (uint64_t)p->frames_max)
         n *= 2;
     s->bytes = n * sizeof(struct candidate);
     void *m = fail_now(p->fail, FAIL_MAP)
