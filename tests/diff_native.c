@@ -34,6 +34,7 @@ enum {
     SYS_STACK = SYS + 0x4000,
     SYS_PAGES = 5,
     SYS_FRAME = 32, /* first frame of them; frame k is page k of the window */
+    STUB_FRAME = SYS_FRAME + SYS_PAGES,
     FRAMES = 64,
     BUDGET = 30000,
 };
@@ -150,6 +151,17 @@ static void make_tables(struct senv *e)
     put32(e, SYS_TSS + 0x64, 0x680000); /* no I/O bitmap */
 }
 
+/* Where the far jump at the code's end goes: nothing is mapped there on the soft side, so that
+ * arriving there shows as a miss. */
+static uint32_t end_stub(void)
+{
+    uint8_t end[NATIVE32_END_LEN];
+    uint32_t la;
+    native32_put_end(end);
+    memcpy(&la, end + 1, 4);
+    return la;
+}
+
 static void make_soft(struct diff *d)
 {
     d->env = senv_new(FRAMES);
@@ -164,6 +176,10 @@ static void make_soft(struct diff *d)
                      (prot & PROT_EXEC ? SENV_X : 0));
         senv_put(e, (gpa_t)i * PAGE_SIZE, d->pristine + i * PAGE_SIZE, PAGE_SIZE);
     }
+    /* The stub at the code's end can be read natively, by chance; it must not be run here. */
+    const uint32_t stub = end_stub() & ~0xfffu;
+    senv_map(e, stub, STUB_FRAME, 1, SENV_P | SENV_U);
+    senv_put(e, (gpa_t)STUB_FRAME * PAGE_SIZE, (const void *)(uintptr_t)stub, PAGE_SIZE);
     senv_map(e, SYS, SYS_FRAME, SYS_PAGES, SENV_P | SENV_W | SENV_X);
     make_tables(e);
 }
@@ -260,17 +276,6 @@ static uint32_t get32(struct senv *e, uint32_t la)
 static bool has_error(int v)
 {
     return v == 8 || (v >= 10 && v <= 14) || v == 17;
-}
-
-/* Where the far jump at the code's end goes: nothing is mapped there on the soft side, so that
- * arriving there shows as a miss. */
-static uint32_t end_stub(void)
-{
-    uint8_t end[NATIVE32_END_LEN];
-    uint32_t la;
-    native32_put_end(end);
-    memcpy(&la, end + 1, 4);
-    return la;
 }
 
 /* The CPU halted in a handler: take the interrupted state from its frame. */

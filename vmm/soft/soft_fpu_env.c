@@ -341,18 +341,49 @@ soft_op x87_env_op(const struct insn *i)
 
 enum { FXSAVE_BYTES = 512, FXSAVE_WRITTEN = FX_XMM + 128 };
 
-static void fxsave_check(struct soft *s, const struct insn *i, enum soft_access acc)
+static void fxsave_check(struct soft *s, const struct insn *i)
 {
     x87_check(s);
-    if (soft_seg_check(s, i->seg, soft_ea(s, i), FXSAVE_BYTES, acc) & 15)
-        soft_raise_err(s, VEC_GP, 0);
+    sse_check_aligned(s, i, soft_ea(s, i));
+}
+
+/* In the image's pieces of 16 bytes, each of which begins anew behind 64 KiB of 16-bit addresses.
+ */
+static void fxsave_probe(struct soft *s, const struct insn *i)
+{
+    const uint32_t off = soft_ea(s, i);
+    if (!wraps(i, off, FXSAVE_BYTES))
+        soft_probe_write(s, i->seg, off, FXSAVE_BYTES); /* also what is left alone */
+    else
+        for (unsigned at = 0; at < FXSAVE_BYTES; at += 16)
+            soft_probe_write(s, i->seg, (off + at) & 0xffff, 16);
+}
+
+static void fxsave_store(struct soft *s, const struct insn *i, const uint8_t *b, unsigned n)
+{
+    const uint32_t off = soft_ea(s, i);
+    if (!wraps(i, off, n))
+        soft_write_block(s, i->seg, off, b, n);
+    else
+        for (unsigned at = 0; at < n; at += 16)
+            soft_write_block(s, i->seg, (off + at) & 0xffff, b + at, 16);
+}
+
+static void fxsave_load(struct soft *s, const struct insn *i, uint8_t *b)
+{
+    const uint32_t off = soft_ea(s, i);
+    if (!wraps(i, off, FXSAVE_BYTES))
+        soft_read_block(s, i->seg, off, b, FXSAVE_BYTES);
+    else
+        for (unsigned at = 0; at < FXSAVE_BYTES; at += 16)
+            soft_read_block(s, i->seg, (off + at) & 0xffff, b + at, 16);
 }
 
 static void op_fxsave(struct soft *s, const struct insn *i)
 {
     uint8_t b[FXSAVE_BYTES];
-    fxsave_check(s, i, SOFT_W);
-    soft_probe_write(s, i->seg, soft_ea(s, i), FXSAVE_BYTES); /* also what it leaves alone */
+    fxsave_check(s, i);
+    fxsave_probe(s, i);
     memcpy(b, fpu_image(s), sizeof b);
     b[5] = 0;
     fx_put32(b, FX_MXCSR_MASK, MXCSR_MASK);
@@ -363,7 +394,7 @@ static void op_fxsave(struct soft *s, const struct insn *i)
         memset(b + FX_ST + 16 * r + 10, 0, 6);
     /* Without CR4.OSFXSR the XMM registers stay out of it. */
     const bool with_xmm = (CPU(s)->cr4 & CR4_OSFXSR) != 0;
-    soft_write_block(s, i->seg, soft_ea(s, i), b, with_xmm ? FXSAVE_WRITTEN : FX_XMM);
+    fxsave_store(s, i, b, with_xmm ? FXSAVE_WRITTEN : FX_XMM);
 }
 
 static void op_fxrstor(struct soft *s, const struct insn *i)
@@ -371,8 +402,8 @@ static void op_fxrstor(struct soft *s, const struct insn *i)
     uint8_t b[FXSAVE_BYTES];
     uint8_t *fx = fpu_image(s);
     const bool with_xmm = (CPU(s)->cr4 & CR4_OSFXSR) != 0;
-    fxsave_check(s, i, SOFT_R);
-    soft_read_block(s, i->seg, soft_ea(s, i), b, FXSAVE_BYTES);
+    fxsave_check(s, i);
+    fxsave_load(s, i, b);
     if (with_xmm && (fx_get32(b, FX_MXCSR) & ~(uint32_t)MXCSR_MASK))
         soft_raise_err(s, VEC_GP, 0);
     const uint32_t mxcsr = fx_get32(fx, FX_MXCSR);
