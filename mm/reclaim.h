@@ -35,6 +35,12 @@ uint32_t pool_reclaim(struct pool *p, uint32_t n);
 bool pool_balance(struct pool *p);
 
 /*
+ * Send the pages of a range out now, however lately they were used, and wait until they are. What
+ * cannot go (pinned, no slot, no store) stays. 0, -EINVAL: not a range. No lock of mm/ may be held.
+ */
+int mm_pageout(struct mm *mm, gfn_t gfn, uint32_t n);
+
+/*
  * Who holds what, in words, for people who have just run out of memory: frames by use, the swap
  * area, each mm. NUL-terminated; returns the length that the whole would have.
  */
