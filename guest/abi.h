@@ -3,7 +3,8 @@
  * The one header that both sides include; docs/guests.md explains it with examples.
  *
  * A hypercall is one 32-bit OUT of a guest-physical address to UMBRA_HC_PORT. At that address lies
- * an argument block (struct umbra_hc), aligned to UMBRA_HC_ALIGN and wholly inside guest RAM.
+ * an argument block (struct umbra_hc), aligned to UMBRA_HC_ALIGN and wholly inside guest RAM
+ * (and where the guest may write, if the monitor manages its memory).
  * The monitor fetches it once, checks and works on its copy, and writes back status and ret[] only.
  *
  *  - A 32-bit IN from the port gives the status of the last hypercall once more. This is the only
@@ -39,7 +40,7 @@
 /* Major in the upper half, minor in the lower. The monitor serves a block whose major is its own
  * and whose minor is not above its own. A minor only ever adds calls. */
 #define UMBRA_ABI_MAJOR   1u
-#define UMBRA_ABI_MINOR   0u
+#define UMBRA_ABI_MINOR   1u
 #define UMBRA_ABI_VERSION ((UMBRA_ABI_MAJOR << 16) | UMBRA_ABI_MINOR)
 
 /* Call numbers. Arguments that a call does not name must be 0, so that they may get a meaning. */
@@ -48,14 +49,15 @@
 #define UMBRA_HC_VERSION 0x01u
 
 /* arg[0] linear address: how its page is mapped, without touching it.
- * -> ret[0] the guest's own PTE, raw; 0 if there is none or paging is off
+ * -> ret[0] the guest's own PTE, raw, 0 if there is none; with paging off the window's entry (see
+ *    below), 0 if the monitor does not manage the guest's memory
  *    ret[1] enum umbra_backing
  *    ret[2] backing PTE, raw, i386 format
  *    ret[3] frame number, UMBRA_NO_FRAME if no frame is mapped
  *    ret[4] the frame's references, ret[5] how many backing PTEs map it (0 for the zero frame)
  *    ret[6] shadow PTE, low half, ret[7] its high half; 0 if there is none
  * An address that the guest's tables do not map: only ret[0] says something, the backing is none.
- * UMBRA_ERANGE: paging is off and the address lies beyond RAM. */
+ * UMBRA_ERANGE: paging is off and the address lies beyond RAM, or in no region. */
 #define UMBRA_HC_PTE_QUERY 0x02u
 
 /* -> ret[0] most frames the pool may have, zero frame included
@@ -64,9 +66,81 @@
  *    ret[4] frames that this machine's RAM has resident, ret[5] pages of RAM */
 #define UMBRA_HC_POOL_INFO 0x03u
 
-/* Kept for address spaces that the monitor manages: map, unmap, protect, fork, switch, exit. */
+/*
+ * Address spaces that the monitor manages (minor 1), for guests that leave paging off. A guest
+ * starts in space 0, where its RAM is one private region.
+ *
+ * The first of these calls that succeeds makes the monitor the guest's memory manager. From then
+ * on, with paging off, an access outside every region or against a region's rights is #PF: CR2 is
+ * the address, W and U say what the access was, P is the P of the page's entry in the window. The
+ * window with the current space's entries, read-only, lies at UMBRA_WINDOW: the entry of address a
+ * is the dword at UMBRA_WINDOW + (a >> 12) * 4, in i386 format:
+ *
+ *   0            nothing there yet (or no region)
+ *   P = 1        frame number, W, U, A, D as the memory manager knows them
+ *   P = 0, else  swapped out: bits 31..8 the slot, bits 7..1 the area + 1 (bit 7 is 0); or, with
+ *                UMBRA_PTE_PROTNONE, a page that is there in a region without any right
+ *
+ * Ranges are an address, a multiple of 4096, and a number of pages, not 0 (UMBRA_EINVAL); they end
+ * at or before UMBRA_WINDOW (UMBRA_ERANGE). A call that fails has changed nothing. A call that
+ * takes the block's own memory away is answered by the port only.
+ */
 #define UMBRA_HC_SPACE_FIRST 0x10u
 #define UMBRA_HC_SPACE_LAST  0x1fu
+
+/* -> ret[0] current space, ret[1] spaces in use, ret[2] most spaces
+ *    ret[3] regions of the current space, ret[4] most regions of one space
+ *    ret[5] frames that it maps, ret[6] pages of it that are swapped out
+ *    ret[7] boot modules that can be mapped */
+#define UMBRA_HC_SPACE_INFO 0x10u
+
+/* arg[0], arg[1] range, arg[2] UMBRA_PROT_*, arg[3] UMBRA_MAP_*
+ * arg[4] with UMBRA_MAP_MODULE: which boot module, arg[5] its first page; else 0.
+ * Anonymous memory reads as zeros. Without UMBRA_MAP_SHARED a fork copies it on write. What is
+ * written to a module's shared pages is seen by all who map them; the host's file never changes.
+ * UMBRA_EEXIST: overlaps a region. UMBRA_ENOENT: no such module. UMBRA_ERANGE: also: beyond the
+ * module's end. UMBRA_ENOMEM: too many regions. */
+#define UMBRA_HC_SPACE_MAP 0x11u
+
+/* arg[0], arg[1] range: regions and parts of regions in it go, with their pages. */
+#define UMBRA_HC_SPACE_UNMAP 0x12u
+
+/* arg[0], arg[1] range, arg[2] UMBRA_PROT_*. Pages keep their content whatever the rights.
+ * UMBRA_ENOENT: part of the range lies in no region. */
+#define UMBRA_HC_SPACE_PROTECT 0x13u
+
+/* -> ret[0] number of a new space: a copy of the current one. Private pages are shared until one
+ * side writes, shared regions are the same memory. The processor stays in the current space. In the
+ * copy the block is as it was before the answer. UMBRA_ENOMEM: too many spaces, or no memory. */
+#define UMBRA_HC_SPACE_FORK 0x14u
+
+/* arg[0] space: the processor's linear addresses are that space's when the OUT is done; registers
+ * stay. The answer lies in the space that was left, and in the port. UMBRA_ENOENT: no such space.
+ */
+#define UMBRA_HC_SPACE_SWITCH 0x15u
+
+/* arg[0] space to destroy, with all it has. UMBRA_ENOENT: no such space; UMBRA_EINVAL: it is the
+ * current one, or space 0. */
+#define UMBRA_HC_SPACE_EXIT 0x16u
+
+/* arg[0], arg[1] range of the current space: swap its pages out now.
+ * -> ret[0] pages of the range that are swapped out, ret[1] pages that kept their frame */
+#define UMBRA_HC_SPACE_RECLAIM 0x17u
+
+/* -> ret[0] slots of the machine's swap, 0: it has none; ret[1] slots in use
+ *    ret[2] frames in the swap cache
+ *    since the machine's start: ret[3] pages written out, ret[4] read back, ret[5] faults served
+ *    from the swap cache, ret[6] pages read ahead, ret[7] of these, pages that were wanted */
+#define UMBRA_HC_SPACE_SWAP_INFO 0x18u
+
+#define UMBRA_PROT_READ  1u
+#define UMBRA_PROT_WRITE 2u /* only with UMBRA_PROT_READ */
+
+#define UMBRA_MAP_SHARED 1u
+#define UMBRA_MAP_MODULE 2u
+
+#define UMBRA_WINDOW       0xffc00000u
+#define UMBRA_PTE_PROTNONE 0x80u
 
 #define UMBRA_NO_FRAME 0xffffffffu
 

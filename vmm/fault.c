@@ -42,7 +42,7 @@ static enum fault_outcome no_page(struct vm *vm, int err, const char *what, gpa_
 static enum fault_outcome no_table(struct vm *vm, int err, const struct walk *w)
 {
     const bool leaf =
-        w->pte_at && (err == -ENOMEM || pte_is_swap(mm_pte(vm->mm, gfn_of(w->pte_at))));
+        w->pte_at && (err == -ENOMEM || pte_is_swap(mm_pte(vm->as->mm, gfn_of(w->pte_at))));
     return no_page(vm, err, "the page table in guest page", leaf ? w->pte_at : w->pde_at);
 }
 
@@ -55,7 +55,7 @@ static enum fault_outcome no_memory(struct vm *vm, const struct fault *f)
             vm, VM_END_WILD,
             "the guest executes at %08x, where there is no memory (guest-physical %09llx, RAM ends "
             "at %08llx)",
-            f->la, (unsigned long long)f->walk.gpa, (unsigned long long)vm->gmem.bytes);
+            f->la, (unsigned long long)f->walk.gpa, (unsigned long long)vm->opts.ram);
         vm->end_dump = true;
         return FAULT_ENDED;
     }
@@ -71,10 +71,37 @@ static enum fault_outcome mm_failed(struct vm *vm, const struct fault *f, enum m
     case MM_OOM: return no_page(vm, -ENOMEM, "guest page", f->walk.gpa);
     case MM_IOERR: return no_page(vm, -EIO, "guest page", f->walk.gpa);
     default:
-        vm_finish(vm, VM_END_HOST, "guest page %05x: the memory manager knows no such page",
+        vm_finish(vm, VM_END_WILD,
+                  "the guest's own tables lead to guest-physical page %05x, for which it has "
+                  "forbidden this access",
                   gfn_of(f->walk.gpa));
+        vm->end_dump = true;
         return FAULT_ENDED;
     }
+}
+
+/* The guest's memory is the monitor's to manage: the fault is the guest's own. P is what the
+ * guest's entry, as the window shows it, has. */
+static enum fault_outcome violation(struct vm *vm, const struct fault *f)
+{
+    const bool window = f->la >= SPACE_WINDOW;
+    const bool present = window || (space_guest_pte(vm, f->la >> PAGE_SHIFT) & PTE_P);
+    vm->guest_error =
+        (present ? PF_P : 0u) | (f->acc.write ? PF_W : 0u) | (f->acc.user ? PF_U : 0u);
+    return FAULT_GUEST;
+}
+
+/* The window with the page tables is read by the soft CPU and by nobody else. */
+static enum fault_outcome window_fault(struct vm *vm, struct fault *f)
+{
+    const la_t pc = vm->cpu.seg[SEG_CS].base + vm->cpu.eip;
+    if (f->acc.write || f->acc.fetch || f->la == pc)
+        return violation(vm, f);
+    f->walk.writable = false;
+    vm->stats.mmio++;
+    if (shadow_map_mmio(vm->shadow, f->la & ~PAGE_MASK, f->acc.user, &f->walk) < 0)
+        return quota_too_small(vm);
+    return FAULT_EMULATE;
 }
 
 /* Map what backs the page. */
@@ -82,9 +109,11 @@ static enum fault_outcome resolve(struct vm *vm, const struct fault *f)
 {
     const gfn_t gfn = gfn_of(f->walk.gpa);
     const struct mm_fault m =
-        mm_fault(vm->mm, gfn, f->acc.write ? MM_ACCESS_WRITE : MM_ACCESS_READ);
+        mm_fault(vm->as->mm, gfn, f->acc.write ? MM_ACCESS_WRITE : MM_ACCESS_READ);
     vm->fault_result = m.result;
     vm->fault_path = m.path;
+    if ((m.result == MM_BADADDR || m.result == MM_PROT) && space_rules(vm))
+        return violation(vm, f);
     if (m.result > MM_SPURIOUS)
         return mm_failed(vm, f, m.result);
     if (f->acc.write) {
@@ -111,14 +140,16 @@ enum fault_outcome fault_handle(struct vm *vm, la_t la, uint32_t error)
                               .fetch = (error & PF_I) != 0}};
     const uint64_t start = stats_now();
 
-    walk_guest(&vm->gmem, shadow_mode(vm->shadow), la, f.acc, true, &f.walk);
+    walk_guest(vm->as, shadow_mode(vm->shadow), la, f.acc, true, &f.walk);
     switch (f.walk.status) {
     case WALK_FAULT: vm->guest_error = f.walk.error; return FAULT_GUEST;
     case WALK_NOMEM: return no_table(vm, -ENOMEM, &f.walk);
     case WALK_IOERR: return no_table(vm, -EIO, &f.walk);
     case WALK_OK: break;
     }
-    if (!gmem_valid(&vm->gmem, f.walk.gpa, 1))
+    if (space_rules(vm) && la >= SPACE_WINDOW)
+        return window_fault(vm, &f);
+    if (!space_rules(vm) && !space_has(vm, f.walk.gpa))
         return no_memory(vm, &f);
     const enum fault_outcome o = resolve(vm, &f);
     stats_fault(&vm->stats, vm->fault_result, vm->fault_path, stats_now() - start);

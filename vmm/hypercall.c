@@ -26,18 +26,20 @@ static int32_t call_pte_query(struct vm *vm, struct umbra_hc *hc)
     struct mm_page_info i;
     struct walk w;
 
-    walk_guest(&vm->gmem, shadow_mode(vm->shadow), la, look, false, &w);
+    walk_guest(vm->as, shadow_mode(vm->shadow), la, look, false, &w);
     if (w.status == WALK_NOMEM)
         return UMBRA_ENOMEM;
     if (w.status == WALK_IOERR)
         return UMBRA_EIO;
     hc->ret[0] = (uint32_t)(w.large ? w.pde.raw : w.pte.raw); /* 0 if paging is off */
+    if (space_rules(vm))
+        hc->ret[0] = space_guest_pte(vm, la >> PAGE_SHIFT);
     hc->ret[3] = UMBRA_NO_FRAME;
     if (w.status == WALK_FAULT)
         return UMBRA_OK;
-    if (!gmem_valid(&vm->gmem, w.gpa, 1))
+    if (!space_has(vm, w.gpa))
         return cpu_paging(&vm->cpu) ? UMBRA_OK : UMBRA_ERANGE;
-    mm_page_info(vm->mm, gfn_of(w.gpa), &i);
+    mm_page_info(vm->as->mm, gfn_of(w.gpa), &i);
     const spte_t s = shadow_lookup(vm->shadow, la, false, NULL);
     const uint64_t shadow = spte_present(s) ? s.raw : 0;
     hc->ret[1] = backing_of(&i);
@@ -61,7 +63,7 @@ static int32_t call_pool_info(struct vm *vm, struct umbra_hc *hc)
     hc->ret[2] = (uint32_t)p.frames_free;
     hc->ret[3] = VM_POOL_STEP >> PAGE_SHIFT;
     hc->ret[4] = (uint32_t)m.resident;
-    hc->ret[5] = (uint32_t)(vm->gmem.bytes >> PAGE_SHIFT);
+    hc->ret[5] = (uint32_t)(vm->opts.ram >> PAGE_SHIFT);
     return UMBRA_OK;
 }
 
@@ -99,7 +101,10 @@ static int32_t dispatch(struct vm *vm, struct umbra_hc *hc)
     for (size_t i = 0; i < sizeof calls / sizeof *calls; i++)
         if (calls[i].number == hc->number)
             return args_unused(hc, calls[i].args) ? calls[i].call(vm, hc) : UMBRA_EINVAL;
-    return UMBRA_ENOCALL;
+    const int args = space_call_args(hc->number);
+    if (args < 0)
+        return UMBRA_ENOCALL;
+    return args_unused(hc, (unsigned)args) ? space_call(vm, hc) : UMBRA_EINVAL;
 }
 
 /* Serve the block at gpa; the status is also what IN from the port gives. */
@@ -108,7 +113,7 @@ static int32_t serve(struct vm *vm, gpa_t gpa)
     struct umbra_hc hc;
     if (gpa % UMBRA_HC_ALIGN)
         return UMBRA_EALIGN;
-    if (gmem_read(&vm->gmem, gpa, &hc, sizeof hc) < 0)
+    if (!space_writable(vm, gpa, sizeof hc) || gmem_read(vm->as, gpa, &hc, sizeof hc) < 0)
         return UMBRA_EFAULT;
     if (hc.magic != UMBRA_HC_MAGIC)
         return UMBRA_EMAGIC;
@@ -117,7 +122,10 @@ static int32_t serve(struct vm *vm, gpa_t gpa)
     if (hc.status != UMBRA_OK)
         memset(hc.ret, 0, sizeof hc.ret);
     const size_t at = offsetof(struct umbra_hc, status);
-    const int rc = gmem_write(&vm->gmem, gpa + at, &hc.status, sizeof hc - at);
+    int rc = gmem_write(vm->as, gpa + at, &hc.status, sizeof hc - at);
+    if (rc == -EFAULT) /* the call has taken the block's own memory away: only the port answers */
+        rc = 0;
+    space_settle(vm);
     if (rc == -ENOMEM) {
         vm_finish(vm, VM_END_OOM, "no frame to answer a hypercall: the frame pool is used up");
         return UMBRA_ENOMEM;

@@ -39,8 +39,8 @@ static enum pt_verdict judge(struct vm *vm, const struct pt_row *r, gfn_t shadow
         return PT_OUT_OF_STEP;
     if (r->guest_paging && !r->guest_maps)
         return PT_UNMAPPED;
-    if (!gmem_valid(&vm->gmem, r->gpa, 1))
-        return PT_NO_RAM;
+    if (!space_has(vm, r->gpa))
+        return space_rules(vm) ? PT_UNMAPPED : PT_NO_RAM;
     if (pte_none(r->backing))
         return mapped ? PT_STALE : PT_UNTOUCHED;
     if (pte_is_swap(r->backing))
@@ -64,7 +64,7 @@ static void look_at_guest(struct vm *vm, la_t la, struct pt_row *out)
     struct walk w;
 
     out->guest_paging = shadow_mode(vm->shadow)->fmt != GPAGING_OFF;
-    walk_guest(&vm->gmem, shadow_mode(vm->shadow), la, look, false, &w);
+    walk_guest(vm->as, shadow_mode(vm->shadow), la, look, false, &w);
     out->guest_maps = w.status == WALK_OK;
     out->large = w.large;
     out->guest = w.large ? w.pde.raw : w.pte.raw;
@@ -88,8 +88,8 @@ void pt_page(struct vm *vm, la_t la, struct pt_row *out)
     if (spte_present(kernel))
         (void)shadow_lookup(vm->shadow, la, false, &gfn);
     out->shadow = kernel;
-    if (out->guest_maps && gmem_valid(&vm->gmem, out->gpa, 1)) {
-        mm_page_info(vm->mm, gfn_of(out->gpa), &i);
+    if (out->guest_maps && space_has(vm, out->gpa)) {
+        mm_page_info(vm->as->mm, gfn_of(out->gpa), &i);
         out->backing = i.pte;
         out->frame = pte_present(i.pte) ? i.frame : FRAME_NONE;
         out->refs = i.refs;

@@ -19,8 +19,9 @@
 /* Where no RAM is, a PC's bus floats: all ones, writes go nowhere. */
 static uint32_t on_mmio_read(void *ctx, gpa_t gpa, unsigned size)
 {
-    (void)ctx;
-    (void)gpa;
+    const struct vm *vm = ctx;
+    if (space_rules(vm) && gpa >= SPACE_WINDOW)
+        return space_window_read(vm, gpa, size);
     return UINT32_MAX >> (32 - 8 * size);
 }
 
@@ -47,7 +48,7 @@ static bool load_pdptes(struct vm *vm)
     for (int i = 0; i < 4; i++) {
         gpte_t e;
         const gpa_t at = (vm->cpu.cr3 & ~(uint32_t)31) + (uint32_t)i * 8;
-        const int rc = walk_read(&vm->gmem, GPAGING_PAE, at, &e);
+        const int rc = walk_read(vm->as, GPAGING_PAE, at, &e);
         if (rc < 0) {
             fault_no_page(vm, rc, "the page directory pointers in page", at);
             return true;
@@ -119,9 +120,14 @@ static void on_fpu_use(void *ctx)
 static void on_code_frame(void *ctx, frame_t f, gfn_t gfn, bool cached)
 {
     struct vm *vm = ctx;
+    struct mm_page_info i;
     vm->code_frame[f] = cached;
-    if (cached)
-        shadow_write_protect(vm->shadow, gfn, 1);
+    if (!cached)
+        return;
+    shadow_write_protect(vm->shadow, gfn, 1);
+    mm_page_info(vm->as->mm, gfn, &i);
+    if (i.maps > 1) /* shared memory may be writable elsewhere */
+        shadow_write_protect_frame(vm->shadow, f);
 }
 
 static void on_guest_memory_written(void *ctx, gpa_t gpa, frame_t f, uint32_t len, bool by_walk)
@@ -325,6 +331,7 @@ static int add_memory(struct vm *vm, struct errmsg *err)
         return err_set(err, rc, "guest memory: %s", strerror(-rc));
     vm->gmem =
         (struct gmem){.mm = vm->mm, .bytes = ram, .written = on_guest_memory_written, .ctx = vm};
+    space_init(vm);
     rc = shadow_create(&vm->gmem, vm->opts.shadow_quota, &vm->shadow);
     return rc < 0 ? err_set(err, rc, "shadow tables: %s", strerror(-rc)) : 0;
 }
@@ -367,6 +374,8 @@ void vm_destroy(struct vm *vm)
     trace_insn_destroy(vm->trace);
     if (vm->code_frame)
         munmap(vm->code_frame, pool_bytes(vm->pool) >> PAGE_SHIFT);
+    if (vm->shadow)
+        space_destroy(vm);
     shadow_destroy(vm->shadow);
     if (vm->mm)
         mm_destroy(vm->mm);

@@ -15,6 +15,7 @@
 #include "vmm/gmem.h"
 #include "vmm/load/image.h"
 #include "vmm/shadow/shadow.h"
+#include "vmm/space.h"
 #include "vmm/stats.h"
 #include "vmm/trace_insn.h"
 #include "vmm/vm_swap.h"
@@ -70,7 +71,9 @@ struct vm {
     struct vm_opts opts;
     struct pool *pool;
     struct mm *mm;
-    struct gmem gmem;
+    struct gmem gmem; /* RAM: space 0 */
+    struct gmem *as;  /* the address space that the vCPU is in: &gmem, or another one of spaces */
+    struct spaces spaces;
     struct shadow *shadow;
     struct cpu cpu;
     struct engine *kvm;  /* NULL: not in use */

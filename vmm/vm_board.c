@@ -125,8 +125,9 @@ bool vm_board_io(void *ctx, uint16_t port, unsigned size, bool in, uint32_t coun
         }
     }
     if (!in)
-        arm_alarm(vm);                                      /* a timer may have been programmed */
-    return vm->end == VM_RUNNING && !(vm->intr && vm->kvm); /* soft takes interrupts by itself */
+        arm_alarm(vm); /* a timer may have been programmed */
+    /* Code ahead may be another space's. Interrupts: the soft CPU takes them by itself. */
+    return vm->end == VM_RUNNING && !space_moved(vm) && !(vm->intr && vm->kvm);
 }
 
 /* --- interrupts ------------------------------------------------------------------------------ */

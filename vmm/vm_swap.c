@@ -87,7 +87,7 @@ const char *vm_swap_word(enum store_where w)
 
 const char *vm_swap_where(struct vm *vm, gfn_t gfn, char *buf, size_t len)
 {
-    const pte_t pte = mm_pte(vm->mm, gfn);
+    const pte_t pte = mm_pte(vm->as->mm, gfn);
     if (!pte_is_swap(pte) || !vm->opts.store) {
         snprintf(buf, len, "its file gave an error");
         return buf;

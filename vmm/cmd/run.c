@@ -356,7 +356,7 @@ static void print_end(const struct run_args *a, struct vm *vm)
 static void print_reports(const struct run_args *a, struct vm *vm, FILE *out)
 {
     if (a->pt) {
-        const la_t last = a->range_given ? (la_t)a->range.last : (la_t)(vm->gmem.bytes - 1);
+        const la_t last = a->range_given ? (la_t)a->range.last : (la_t)(vm->opts.ram - 1);
         const la_t first = a->range_given ? (la_t)a->range.first : 0;
         if (a->json)
             pt_print_json(vm, first, last, out);
@@ -408,6 +408,9 @@ static int run_vm(const struct run_args *a, struct vm *vm, FILE *out)
 
     if (image_load(&vm->gmem, &a->image, &image, &err) < 0)
         return cmd_fail("run", UMBRA_EXIT_IMAGE, "%s", err.text);
+    for (size_t i = 0; i < a->image.module_count; i++)
+        if (space_add_module(vm, a->image.modules[i], &err) < 0)
+            return cmd_fail("run", UMBRA_EXIT_IMAGE, "%s", err.text);
     vm->cpu = image.cpu;
     if (!a->quiet) {
         fprintf(stderr, "umbra: %s: %s, entry %08" PRIx32 "; engine %s\n", a->image.path,
