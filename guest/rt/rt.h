@@ -70,6 +70,11 @@ bool rt_monitor_present(void);
 /* --- tap.c: results in the Test Anything Protocol --- */
 bool tap_ok(bool ok, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void tap_note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+struct tap_counts {
+    unsigned all, failed;
+};
+/* Count there from now on: for a guest with several address spaces, memory that they share. */
+void tap_keep(struct tap_counts *at);
 /* Print the plan. Returns what main() should: 0, or UMBRA_EXITV_FAIL. */
 int tap_done(void);
 

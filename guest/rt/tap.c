@@ -1,16 +1,22 @@
 /* Test results as lines of the Test Anything Protocol, plan at the end. */
 #include "guest/rt/rt.h"
 
-static unsigned tap_count, tap_failed;
+static struct tap_counts own, *counts = &own;
+
+void tap_keep(struct tap_counts *at)
+{
+    *at = *counts;
+    counts = at;
+}
 
 bool tap_ok(bool ok, const char *fmt, ...)
 {
     va_list ap;
 
-    tap_count++;
+    counts->all++;
     if (!ok)
-        tap_failed++;
-    rt_printf("%sok %u - ", ok ? "" : "not ", tap_count);
+        counts->failed++;
+    rt_printf("%sok %u - ", ok ? "" : "not ", counts->all);
     va_start(ap, fmt);
     rt_vprintf(fmt, ap);
     va_end(ap);
@@ -31,8 +37,8 @@ void tap_note(const char *fmt, ...)
 
 int tap_done(void)
 {
-    rt_printf("1..%u\n", tap_count);
-    if (tap_failed)
-        tap_note("%u of %u failed", tap_failed, tap_count);
-    return tap_failed ? UMBRA_EXITV_FAIL : 0;
+    rt_printf("1..%u\n", counts->all);
+    if (counts->failed)
+        tap_note("%u of %u failed", counts->failed, counts->all);
+    return counts->failed ? UMBRA_EXITV_FAIL : 0;
 }
