@@ -14,8 +14,11 @@ static void handle_trap(struct vm *vm, struct engine *from, struct trap *t);
  * entries lies on at most two pages) would mean that mapping makes no progress. */
 #define FAULTS_PER_STEP 64
 
-static struct soft_event page_fault(const struct vm *vm, la_t la)
+/* The guest's own page fault. CR2 is set whatever the fault becomes: a double fault's second one
+ * too. */
+static struct soft_event page_fault(struct vm *vm, la_t la)
 {
+    vm->cpu.cr2 = la;
     return (struct soft_event){.vector = VEC_PF,
                                .has_error = true,
                                .error = vm->guest_error,
@@ -37,8 +40,15 @@ static void deliver(struct vm *vm, struct soft_event ev)
                 handle_trap(vm, vm->soft, &t);
             return;
         }
-        if (fault_handle(vm, t.la, t.error) == FAULT_GUEST)
+        const enum fault_outcome o = fault_handle(vm, t.la, t.error);
+        if (o == FAULT_GUEST)
             ev = page_fault(vm, t.la);
+        /* Mapped now. A fault comes again with its instruction; what the soft CPU has begun (a task
+         * switch, a double fault made of two) it ends by itself; the rest is delivered once more.
+         */
+        else if (ev.kind == SOFT_EV_FAULT || ev.kind == SOFT_EV_SOFTINT ||
+                 soft_unfinished(soft_engine_cpu(vm->soft)))
+            return;
     }
     if (vm->end == VM_RUNNING)
         vm_finish(vm, VM_END_HOST, "delivering vector %u faults without end; please report this",
