@@ -103,6 +103,11 @@ same() { # WHAT IMAGE ARGS...
     fi
     run hybrid "$@"
     compare "$what" hybrid
+    if [ "$what" = mmu_split ] && "$umbra" info | grep -q 'stores its first part'; then
+        count=$((count + 1))
+        echo "ok $count - $what # SKIP this host's KVM stores half of a store that faults (docs/kvm.md)"
+        return
+    fi
     run kvm "$@"
     compare "$what" kvm
 }

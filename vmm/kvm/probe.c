@@ -225,8 +225,25 @@ static void probe_ring0(struct scratch *s, struct kvm_findings *f)
     snprintf(f->ring0_why, sizeof f->ring0_why, "%s", missing ? missing : "IOPL 3 and UMIP hold");
 }
 
+/* mov [DATA_EDGE],eax with the second page absent: a processor stores nothing (SDM vol. 3, 6.5: a
+ * fault leaves the state as before the instruction). */
+static void probe_split_store(struct scratch *s, struct kvm_findings *f)
+{
+    struct kvm_finding *row = &f->row[f->rows++];
+    struct trap t = {0};
+    uint16_t half;
+
+    run_code(s, s->kvm, CODE(0x48, 0xa3, 0xfe, 0x7f, 0, 0), &t); /* dec eax; mov [7ffeh],eax */
+    memcpy(&half, pool_ptr(s->pool, mm_fault(s->mm, GFNS - 1, MM_ACCESS_READ).frame) + 0xffe, 2);
+    row->what = "store over a page's edge that faults";
+    row->native = t.kind == TRAP_PF && half == 0;
+    snprintf(row->how, sizeof row->how,
+             row->native ? "stores nothing, as it must" : "stores its first part");
+}
+
 static void probe_user(struct scratch *s, struct kvm_findings *f)
 {
+    probe_split_store(s, f);
     try_code(s, f, "INT3", CODE(0xcc));
     try_code(s, f, "CPUID", CODE(0x0f, 0xa2));
     f->cpuid_faults = !f->row[f->rows - 1].native;
