@@ -59,6 +59,26 @@ foreach(engine soft kvm hybrid)
   endforeach()
 endforeach()
 
+# Guests with page tables of their own. On kvm with ring 0 native only those that a KVM in software, at a few
+# MIPS, ends in seconds; and not mmu_split, which such a host gets wrong (docs/kvm.md).
+foreach(guest access ad df flush global pae pse rights roots self split wild)
+  umbra_guest_test(mmu_${guest} ENGINE soft CHECK -g "^1\\.\\." -n "^not ok"
+    RUN ${GUEST_DIR}/mmu_${guest}.elf -m 32M --timeout 100)
+endforeach()
+foreach(guest ad df flush global pae pse rights self split wild)
+  umbra_guest_test(mmu_${guest} ENGINE hybrid CHECK -g "^1\\.\\." -n "^not ok"
+    RUN ${GUEST_DIR}/mmu_${guest}.elf -m 32M --timeout 100)
+endforeach()
+foreach(guest ad df flush rights self)
+  umbra_guest_test(mmu_${guest} ENGINE kvm CHECK -g "^1\\.\\." -n "^not ok"
+    RUN ${GUEST_DIR}/mmu_${guest}.elf -m 32M --timeout 100)
+endforeach()
+# Every invariant after every trap; and a quota so small that tables come and go all the time.
+foreach(guest ad flush pse self split)
+  umbra_guest_test(mmu_${guest}_audit ENGINE soft CHECK -g "^1\\.\\." -n "^not ok"
+    RUN ${GUEST_DIR}/mmu_${guest}.elf -m 32M --shadow-pages 64 --audit --timeout 100)
+endforeach()
+
 add_test(NAME guest.one_run_per_fault
   COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/one_run_per_fault.sh $<TARGET_FILE:umbra> ${GUEST_DIR}/touch.elf)
 set_tests_properties(guest.one_run_per_fault PROPERTIES TIMEOUT 240 LABELS "guest;kvm" SKIP_RETURN_CODE 77)
