@@ -513,57 +513,47 @@ static bool handle_exit(struct kvm_engine *k, int rc, struct trap *t)
 
 /* --- x87/MMX/SSE state ----------------------------------------------------------------------- */
 
-/* Offsets in the FXSAVE image (SDM vol. 1, table 10-2). */
+/*
+ * It travels in the layout of XSAVE (SDM vol. 1, 13.4): KVM_GET_FPU and KVM_SET_FPU have a field
+ * for MXCSR but leave it alone. Taken over is what a 32-bit guest has: not the selectors at offsets
+ * 12 and 20 (upper halves of pointers in long mode's layout), not MXCSR_MASK, not XMM8 to XMM15.
+ */
+static const struct {
+    uint16_t at, len;
+} fpu_parts[] = {{0, 12}, {16, 4}, {24, 4}, {32, 128}, {160, 128}};
+
 enum {
-    FX_FCW = 0,
-    FX_FSW = 2,
-    FX_FTW = 4,
-    FX_FOP = 6,
-    FX_FIP = 8,
-    FX_FDP = 16,
-    FX_MXCSR = 24,
-    FX_ST = 32,
-    FX_XMM = 160
-};
+    XSTATE_BV = 512 / 4
+}; /* word in struct kvm_xsave: which parts are not in their initial state */
+
+static void fpu_copy(void *to, const void *from)
+{
+    for (size_t i = 0; i < sizeof fpu_parts / sizeof *fpu_parts; i++)
+        memcpy((uint8_t *)to + fpu_parts[i].at, (const uint8_t *)from + fpu_parts[i].at,
+               fpu_parts[i].len);
+}
 
 int kvm_engine_fpu_fetch(struct engine *e)
 {
     struct kvm_engine *k = kvm_of(e);
-    struct kvm_fpu f;
+    struct kvm_xsave x;
     if (k->fpu != FPU_IN_VCPU) {
         k->fpu = FPU_IN_CPU;
         return 0;
     }
     k->fpu = FPU_IN_CPU;
-    if (ioctl(k->m.vcpu_fd, KVM_GET_FPU, &f) < 0)
+    if (ioctl(k->m.vcpu_fd, KVM_GET_XSAVE, &x) < 0)
         return -errno;
-    uint8_t *x = e->env.cpu->fpu.fxsave;
-    memcpy(x + FX_FCW, &f.fcw, 2);
-    memcpy(x + FX_FSW, &f.fsw, 2);
-    x[FX_FTW] = f.ftwx;
-    memcpy(x + FX_FOP, &f.last_opcode, 2);
-    memcpy(x + FX_FIP, &f.last_ip, 4); /* FCS and FDS stay: long mode does not keep them */
-    memcpy(x + FX_FDP, &f.last_dp, 4);
-    memcpy(x + FX_MXCSR, &f.mxcsr, 4);
-    memcpy(x + FX_ST, f.fpr, sizeof f.fpr);
-    memcpy(x + FX_XMM, f.xmm, 8 * 16); /* a 32-bit guest has eight */
+    fpu_copy(e->env.cpu->fpu.fxsave, x.region);
     return 0;
 }
 
 static int fpu_store(struct engine *e)
 {
     struct kvm_engine *k = kvm_of(e);
-    const uint8_t *x = e->env.cpu->fpu.fxsave;
-    struct kvm_fpu f = {.ftwx = x[FX_FTW]};
-    memcpy(&f.fcw, x + FX_FCW, 2);
-    memcpy(&f.fsw, x + FX_FSW, 2);
-    memcpy(&f.last_opcode, x + FX_FOP, 2);
-    memcpy(&f.last_ip, x + FX_FIP, 4);
-    memcpy(&f.last_dp, x + FX_FDP, 4);
-    memcpy(&f.mxcsr, x + FX_MXCSR, 4);
-    memcpy(f.fpr, x + FX_ST, sizeof f.fpr);
-    memcpy(f.xmm, x + FX_XMM, 8 * 16);
-    return ioctl(k->m.vcpu_fd, KVM_SET_FPU, &f) < 0 ? -errno : 0;
+    struct kvm_xsave x = {.region = {[XSTATE_BV] = 3}}; /* x87 and SSE */
+    fpu_copy(x.region, e->env.cpu->fpu.fxsave);
+    return ioctl(k->m.vcpu_fd, KVM_SET_XSAVE, &x) < 0 ? -errno : 0;
 }
 
 /* --- engine operations ----------------------------------------------------------------------- */

@@ -16,6 +16,7 @@ static const struct {
 } needs[] = {
     {KVM_CAP_USER_MEMORY, "KVM_CAP_USER_MEMORY", "guest memory is memory of the monitor"},
     {KVM_CAP_IMMEDIATE_EXIT, "KVM_CAP_IMMEDIATE_EXIT", "a running guest must be stoppable"},
+    {KVM_CAP_XSAVE, "KVM_CAP_XSAVE", "MXCSR must move between the CPUs"},
     {KVM_CAP_EXT_CPUID, "KVM_CAP_EXT_CPUID", "the stub needs long mode"},
 };
 
