@@ -365,6 +365,15 @@ static void exit_exception(struct kvm_engine *k, unsigned vector, struct trap *t
     }
 }
 
+/* Has the vCPU raised an exception that has not entered the stub yet? It would then do so from
+ * wherever RIP is pointed to meanwhile. */
+static bool exception_on_its_way(struct kvm_engine *k)
+{
+    struct kvm_vcpu_events ev;
+    return ioctl(k->m.vcpu_fd, KVM_GET_VCPU_EVENTS, &ev) == 0 &&
+           (ev.exception.injected || ev.exception.pending);
+}
+
 /* Whether RIP is behind the instruction yet depends on the host, so a port access is completed by
  * entering once more before anybody looks at the state. */
 static int complete_guest_io(struct kvm_engine *k)
@@ -424,6 +433,8 @@ static bool exit_guest_io(struct kvm_engine *k, struct trap *t)
     const int rc = complete_guest_io(k);
     if (rc < 0)
         trap_error(t, "kvm: completing port I/O gave %d (%s)", rc, strerror(-rc));
+    else if (exception_on_its_way(k)) /* a single step, say */
+        return false;
     return true;
 }
 
@@ -431,8 +442,11 @@ static bool exit_guest_io(struct kvm_engine *k, struct trap *t)
 static bool exit_interrupted(struct kvm_engine *k, struct trap *t)
 {
     t->kind = TRAP_KICK;
-    /* Where the stub must first get to its end, a kick (remembered in kicked) may not hold it back. */
+    /* Where the stub must first get to its end, a kick (remembered in kicked) may not hold it back.
+     */
     k->m.run->immediate_exit = 0;
+    if (exception_on_its_way(k))
+        return false;
     if (!in_stub(k)) {
         store_from_guest(k);
         return true;
