@@ -486,7 +486,9 @@ enum soft_exit soft_deliver(struct soft *s, const struct soft_event *ev,
     jmp_buf jb;
 
     begin(s, 0, exit, &jb);
-    if (is_nested(s, ev)) {
+    const bool nested = is_nested(s, ev);
+    s->undelivered = false; /* also if this ends in a shutdown: what comes then is another story */
+    if (nested) {
         if (!second_event(s, ev))
             return finish(s, SOFT_EXIT_SHUTDOWN);
     } else {
@@ -497,7 +499,6 @@ enum soft_exit soft_deliver(struct soft *s, const struct soft_event *ev,
         s->todo_inside = false;
         s->todo_again = true;
     }
-    s->undelivered = false;
     if (!landed(s, _setjmp(jb)))
         return finish(s, s->core.exit->kind);
     deliver_todo(s);
