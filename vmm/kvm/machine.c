@@ -251,7 +251,9 @@ int machine_create(const struct kvm_host *h, struct pool *pool, struct arena *ar
 {
     const char *what = "create a VM";
     *m = (struct machine){.vm_fd = -1, .vcpu_fd = -1};
-    m->vm_fd = ioctl(h->fd, KVM_CREATE_VM, 0);
+    do /* takes long enough for signals to come in between */
+        m->vm_fd = ioctl(h->fd, KVM_CREATE_VM, 0);
+    while (m->vm_fd < 0 && errno == EINTR);
     int rc = m->vm_fd < 0 ? -errno : 0;
     if (!rc) {
         what = "build the monitor's pages";
