@@ -489,8 +489,10 @@ enum soft_exit soft_deliver(struct soft *s, const struct soft_event *ev,
     const bool nested = is_nested(s, ev);
     s->undelivered = false; /* also if this ends in a shutdown: what comes then is another story */
     if (nested) {
-        if (!second_event(s, ev))
+        if (!second_event(s, ev)) {
+            s->have_todo = false;
             return finish(s, SOFT_EXIT_SHUTDOWN);
+        }
     } else {
         if (s->have_todo && s->todo.kind == SOFT_EV_EXTERNAL)
             s->held_intr = s->todo.vector;
