@@ -161,6 +161,8 @@ static bool try_code(struct scratch *s, struct kvm_findings *f, const char *what
     row->native = t.kind == TRAP_EMULATE && s->cpu.eip == CODE_AT + len;
     if (row->native)
         snprintf(row->how, sizeof row->how, "runs natively");
+    else if (t.kind == TRAP_EMULATE && s->cpu.eip > CODE_AT + len)
+        snprintf(row->how, sizeof row->how, "runs, with a wrong length");
     else if (t.kind == TRAP_EMULATE)
         snprintf(row->how, sizeof row->how, "vector %u: emulated", t.vector);
     else
@@ -241,6 +243,20 @@ static void probe_split_store(struct scratch *s, struct kvm_findings *f)
              row->native ? "stores nothing, as it must" : "stores its first part");
 }
 
+/* The same, and did it come to what the soft CPU makes of it? */
+static void try_exact(struct scratch *s, struct kvm_findings *f, const char *what,
+                      const uint8_t *code, size_t len)
+{
+    struct trap t = {0};
+    if (!try_code(s, f, what, code, len))
+        return;
+    const struct cpu native = s->cpu;
+    run_code(s, s->soft, code, len, &t);
+    if (memcmp(native.gpr, s->cpu.gpr, sizeof native.gpr) != 0 ||
+        ((native.eflags ^ s->cpu.eflags) & FL_ARITH))
+        wrong(f, "runs natively, but not as silicon does");
+}
+
 static void probe_user(struct scratch *s, struct kvm_findings *f)
 {
     probe_split_store(s, f);
@@ -254,6 +270,9 @@ static void probe_user(struct scratch *s, struct kvm_findings *f)
     try_code(s, f, "ENTER with a level",
              CODE(0x8b, 0xec, 0xc8, 0, 0, 1)); /* mov ebp,esp; enter 0,1 */
     try_code(s, f, "LAR, VERR", CODE(0x0f, 0x02, 0xc0, 0x0f, 0x00, 0xe0));
+    /* mov eax,fed2h; aad: the addition carries */
+    try_exact(s, f, "AAD flags", CODE(0xb8, 0xd2, 0xfe, 0, 0, 0xd5, 0x0a));
+    try_exact(s, f, "NOP with a 16-bit address", CODE(0x67, 0x0f, 0x19, 0x80, 0x38, 0x01));
 }
 
 /* mov ecx,LOOPS; 1: dec ecx; jnz 1b */
