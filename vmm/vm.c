@@ -198,12 +198,15 @@ static int choose_kvm(struct vm *vm, const struct engine_env *env, struct errmsg
         return 0;
     }
     rc = ask ? kvm_probe(&host, &found, &why) : 0;
-    if (rc < 0 || (vm->opts.engine == VM_ENGINE_AUTO && !found.faster_than_soft)) {
+    const bool fit = found.faster_than_soft && !found.tears;
+    if (rc < 0 || (vm->opts.engine == VM_ENGINE_AUTO && !fit)) {
         kvm_host_close(&host);
         if (vm->opts.engine == VM_ENGINE_KVM)
             return err_set(err, rc, "%s", why.text);
         snprintf(vm->engine_why, sizeof vm->engine_why, "soft: %.200s",
-                 rc < 0 ? why.text : found.speed_why);
+                 rc < 0        ? why.text
+                 : found.tears ? "this KVM stores a part of an operand before a fault"
+                               : found.speed_why);
         return 0;
     }
     snprintf(vm->engine_why, sizeof vm->engine_why, "kvm: %s",

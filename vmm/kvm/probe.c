@@ -239,6 +239,7 @@ static void probe_split_store(struct scratch *s, struct kvm_findings *f)
     memcpy(&half, pool_ptr(s->pool, mm_fault(s->mm, GFNS - 1, MM_ACCESS_READ).frame) + 0xffe, 2);
     row->what = "store over a page's edge that faults";
     row->native = t.kind == TRAP_PF && half == 0;
+    f->tears = !row->native;
     snprintf(row->how, sizeof row->how,
              row->native ? "stores nothing, as it must" : "stores its first part");
 }

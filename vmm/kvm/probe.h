@@ -21,6 +21,8 @@ struct kvm_findings {
     unsigned rows;
     bool umip;
     bool cpuid_faults;
+    bool tears; /* an instruction that faults in the middle of a store has stored a part: not sound
+                 */
     bool ring0_exact;           /* guest ring 0 may run natively */
     char ring0_why[96];         /* what is missing if not */
     double kvm_mips, soft_mips; /* of a tight loop, entry included; 0: not measured */
