@@ -438,6 +438,15 @@ static bool exit_guest_io(struct kvm_engine *k, struct trap *t)
     return true;
 }
 
+/* KVM may have an exception of guest code in hand that it has not delivered yet. */
+static bool exception_pending(const struct kvm_engine *k)
+{
+    struct kvm_vcpu_events ev;
+    if (ioctl(k->m.vcpu_fd, KVM_GET_VCPU_EVENTS, &ev) < 0)
+        return false;
+    return ev.exception.injected || ev.exception.pending;
+}
+
 /* A signal came. False: the vCPU is inside the stub on its way out, and must get there first. */
 static bool exit_interrupted(struct kvm_engine *k, struct trap *t)
 {
@@ -448,6 +457,8 @@ static bool exit_interrupted(struct kvm_engine *k, struct trap *t)
     if (exception_on_its_way(k))
         return false;
     if (!in_stub(k)) {
+        if (exception_pending(k))
+            return false; /* it would strike in the stub on the next entry: have it now */
         store_from_guest(k);
         return true;
     }
