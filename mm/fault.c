@@ -13,7 +13,7 @@ enum {
     TRIES_MAX = 1000,
     /* what a fault must have done to be more than spurious */
     PATH_SERVED = MM_PATH_ZERO | MM_PATH_FRESH | MM_PATH_COPY | MM_PATH_REUSE | MM_PATH_FILE |
-                  MM_PATH_CACHE | MM_PATH_ZPOOL | MM_PATH_READ,
+                  MM_PATH_CACHE | MM_PATH_ZPOOL | MM_PATH_SAME | MM_PATH_READ,
 };
 
 static enum step fault_end(struct fault *f, enum mm_result result)

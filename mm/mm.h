@@ -46,6 +46,7 @@ enum mm_path {
     MM_PATH_READAHEAD = 1u << 9, /* ... with read-ahead around it */
     MM_PATH_RACE = 1u << 10,     /* the entry changed meanwhile; given up in its favour */
     MM_PATH_RECLAIM = 1u << 11,  /* direct reclaim was needed first */
+    MM_PATH_SAME = 1u << 12,     /* filled with the one value that it held when it went out */
 };
 
 struct mm_fault {

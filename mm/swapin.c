@@ -68,7 +68,9 @@ int swap_in(struct pool *p, struct mm *mm, pte_t entry, struct swap_in *out)
     pool_count(p, CNT_swap_ins);
     out->frame = f;
     out->major = from == STORE_DISK;
-    out->path |= from == STORE_DISK ? MM_PATH_READ : MM_PATH_ZPOOL;
+    out->path |= from == STORE_DISK   ? MM_PATH_READ
+                 : from == STORE_SAME ? MM_PATH_SAME
+                                      : MM_PATH_ZPOOL;
     return 0;
 }
 

@@ -107,12 +107,19 @@ const char *fault_name(const struct fault_stat *f, char *buf, size_t len)
         uint32_t bit;
         const char *name;
     } steps[] = {
-        {MM_PATH_ZERO, "zero frame"},  {MM_PATH_FRESH, "fresh frame"},
-        {MM_PATH_UNZERO, "over zero"}, {MM_PATH_COPY, "copied"},
-        {MM_PATH_REUSE, "reused"},     {MM_PATH_FILE, "file"},
-        {MM_PATH_CACHE, "cache hit"},  {MM_PATH_ZPOOL, "decompressed"},
-        {MM_PATH_READ, "read"},        {MM_PATH_READAHEAD, "read-ahead"},
-        {MM_PATH_RACE, "raced"},       {MM_PATH_RECLAIM, "reclaimed first"},
+        {MM_PATH_ZERO, "zero frame"},
+        {MM_PATH_FRESH, "fresh frame"},
+        {MM_PATH_UNZERO, "over zero"},
+        {MM_PATH_COPY, "copied"},
+        {MM_PATH_REUSE, "reused"},
+        {MM_PATH_FILE, "file"},
+        {MM_PATH_CACHE, "cache hit"},
+        {MM_PATH_ZPOOL, "decompressed"},
+        {MM_PATH_SAME, "same-filled"},
+        {MM_PATH_READ, "read"},
+        {MM_PATH_READAHEAD, "read-ahead"},
+        {MM_PATH_RACE, "raced"},
+        {MM_PATH_RECLAIM, "reclaimed first"},
     };
     int at = snprintf(buf, len, "%s", f->result < MM_RESULTS ? results[f->result] : "other");
     const char *sep = ": ";
