@@ -80,8 +80,12 @@ void pt_page(struct vm *vm, la_t la, struct pt_row *out)
     gfn_t gfn = 0;
 
     la &= ~(la_t)PAGE_MASK;
-    *out = (struct pt_row){
-        .la = la, .pages = 1, .frames_run = true, .gpas_run = true, .frame = FRAME_NONE};
+    *out = (struct pt_row){.la = la,
+                           .pages = 1,
+                           .frames_run = true,
+                           .gpas_run = true,
+                           .slots_run = true,
+                           .frame = FRAME_NONE};
     look_at_guest(vm, la, out);
     out->shadow_user = shadow_lookup(vm->shadow, la, true, &gfn);
     const spte_t kernel = shadow_lookup(vm->shadow, la, false, NULL);
@@ -94,6 +98,8 @@ void pt_page(struct vm *vm, la_t la, struct pt_row *out)
         out->frame = pte_present(i.pte) ? i.frame : FRAME_NONE;
         out->refs = i.refs;
         out->maps = i.maps;
+        if (pte_is_swap(i.pte) && vm->opts.store)
+            out->where = store_where(vm->opts.store, pte_swap_slot(i.pte));
     }
     out->verdict = judge(vm, out, gfn);
 }
@@ -105,13 +111,22 @@ static bool same_bits(spte_t a, spte_t b)
     return (a.raw & ~SPTE_ADDR) == (b.raw & ~SPTE_ADDR);
 }
 
+/* The backing entries' bits beside frame or slot. */
+static bool same_backing(const struct pt_row *a, const struct pt_row *b)
+{
+    if (pte_is_swap(a->backing) != pte_is_swap(b->backing))
+        return false;
+    if (pte_is_swap(a->backing))
+        return a->where == b->where && pte_swap_area(a->backing) == pte_swap_area(b->backing);
+    return ((a->backing.raw ^ b->backing.raw) & PAGE_MASK) == 0;
+}
+
 static bool alike(const struct pt_row *a, const struct pt_row *b)
 {
     return a->verdict == b->verdict && a->refs == b->refs && a->maps == b->maps &&
            a->guest_maps == b->guest_maps && a->large == b->large && a->writable == b->writable &&
            a->user == b->user && a->nx == b->nx &&
-           ((a->guest ^ b->guest) & (PAGE_MASK | GPTE_NX)) == 0 &&
-           ((a->backing.raw ^ b->backing.raw) & PAGE_MASK) == 0 &&
+           ((a->guest ^ b->guest) & (PAGE_MASK | GPTE_NX)) == 0 && same_backing(a, b) &&
            same_bits(a->shadow, b->shadow) && same_bits(a->shadow_user, b->shadow_user) &&
            (a->frame == FRAME_NONE) == (b->frame == FRAME_NONE) &&
            (a->frame == POOL_ZERO_FRAME) == (b->frame == POOL_ZERO_FRAME);
@@ -121,6 +136,9 @@ static void fold(struct pt_row *a, const struct pt_row *b)
 {
     if (b->frame != FRAME_NONE && b->frame != POOL_ZERO_FRAME && b->frame != a->frame + a->pages)
         a->frames_run = false;
+    if (pte_is_swap(b->backing) &&
+        pte_swap_slot(b->backing) != pte_swap_slot(a->backing) + a->pages)
+        a->slots_run = false;
     if (b->gpa != a->gpa + gpa_of(a->pages))
         a->gpas_run = false;
     a->pages++;
@@ -152,7 +170,7 @@ static const char *backing_text(const struct pt_row *r, char *buf, size_t len)
     if (pte_none(r->backing))
         snprintf(buf, len, "none");
     else if (pte_is_swap(r->backing))
-        snprintf(buf, len, "swap %u", pte_swap_slot(r->backing));
+        snprintf(buf, len, "swap");
     else
         snprintf(buf, len, "P%c%c%c", pte_writable(r->backing) ? 'W' : '-',
                  pte_young(r->backing) ? 'A' : '-', pte_dirty(r->backing) ? 'D' : '-');
@@ -187,7 +205,14 @@ static const char *guest_text(const struct pt_row *r, char *buf, size_t len)
 
 static const char *frame_text(const struct pt_row *r, char *buf, size_t len)
 {
-    if (r->frame == FRAME_NONE)
+    const slot_t slot = pte_is_swap(r->backing) ? pte_swap_slot(r->backing) : 0;
+    if (slot && r->pages == 1)
+        snprintf(buf, len, "s%u", slot);
+    else if (slot && r->slots_run)
+        snprintf(buf, len, "s%u-%u", slot, slot + r->pages - 1);
+    else if (slot)
+        snprintf(buf, len, "s%u ...", slot);
+    else if (r->frame == FRAME_NONE)
         snprintf(buf, len, "-");
     else if (r->frame == POOL_ZERO_FRAME)
         snprintf(buf, len, "zero");
@@ -200,10 +225,26 @@ static const char *frame_text(const struct pt_row *r, char *buf, size_t len)
     return buf;
 }
 
+static const char *why_text(const struct pt_row *r, char *buf, size_t len)
+{
+    static const char *const where[] = {
+        [STORE_SAME] = "as one value",     [STORE_ZPOOL] = "to the compressed pool",
+        [STORE_DISK] = "to the swap area", [STORE_WRITING] = "being written to the swap area",
+        [STORE_EMPTY] = "still in memory", [STORE_BAD] = "its slot has gone bad",
+        [STORE_FREE] = "its slot is FREE",
+    };
+    if (r->verdict == PT_SWAPPED)
+        snprintf(buf, len, "%s: %s", pt_verdict_text(r->verdict), where[r->where]);
+    else
+        snprintf(buf, len, "%s", pt_verdict_text(r->verdict));
+    return buf;
+}
+
 static void print_row(void *ctx, const struct pt_row *r)
 {
     FILE *out = ctx;
     char guest[48], backing[32], kernel[16], user[16], frame[32], counts[32] = "-";
+    char why[96];
     const la_t last = r->la + ((la_t)(r->pages - 1) << PAGE_SHIFT) + PAGE_MASK;
 
     if (r->frame != FRAME_NONE && r->frame != POOL_ZERO_FRAME)
@@ -212,7 +253,7 @@ static void print_row(void *ctx, const struct pt_row *r)
             last, r->pages, r->guest_paging ? 19 : 6, guest_text(r, guest, sizeof guest),
             backing_text(r, backing, sizeof backing), shadow_text(r->shadow, kernel, sizeof kernel),
             shadow_text(r->shadow_user, user, sizeof user), frame_text(r, frame, sizeof frame),
-            counts, pt_verdict_text(r->verdict));
+            counts, why_text(r, why, sizeof why));
 }
 
 void pt_print(struct vm *vm, la_t first, la_t last, FILE *out)
@@ -231,7 +272,7 @@ void pt_print(struct vm *vm, la_t first, la_t last, FILE *out)
         out,
         "backing: the memory\nmanager's entry. shadow, user: what the CPU walks for supervisor and "
         "for user accesses. Bits: P present,\nW writable, U user, A accessed, D dirty, G global, "
-        "N no-execute. refs/m: references/mappings.\n");
+        "N no-execute. refs/m: references/mappings. A frame s1 is a slot of the swap area.\n");
 }
 
 /* --- JSON ------------------------------------------------------------------------------------ */
@@ -262,6 +303,9 @@ static void json_row(void *ctx, const struct pt_row *r)
         fprintf(j->out, "\"frame\": null, ");
     else
         fprintf(j->out, "\"frame\": %" PRIu32 ", ", r->frame);
+    if (pte_is_swap(r->backing))
+        fprintf(j->out, "\"slot\": %" PRIu32 ", \"slots_consecutive\": %s, \"where\": \"%s\", ",
+                pte_swap_slot(r->backing), r->slots_run ? "true" : "false", vm_swap_word(r->where));
     fprintf(j->out,
             "\"frames_consecutive\": %s, \"refs\": %" PRIu32 ", \"maps\": %" PRIu32
             ", \"verdict\": \"%s\"}",

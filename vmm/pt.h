@@ -41,6 +41,8 @@ struct pt_row {
     frame_t frame;           /* of the first page; FRAME_NONE */
     bool frames_run;         /* the others' frames follow one by one */
     bool gpas_run;           /* the others' guest-physical pages follow one by one */
+    enum store_where where;  /* where a swapped page's content is; STORE_FREE for others */
+    bool slots_run;          /* the others' swap slots follow one by one */
     uint32_t refs, maps;
     enum pt_verdict verdict;
 };
