@@ -83,7 +83,7 @@ struct run_args {
 
 static int bad(const struct opts *o, const struct errmsg *e)
 {
-    return cmd_usage("run", "--%s: %s", o->name, e->text);
+    return cmd_usage("run", "%s: %s", o->name, e->text);
 }
 
 /* ADDR[,N] */
@@ -111,8 +111,7 @@ static int take_size(const struct opts *o, uint64_t *out, struct errmsg *e)
 {
     const int rc = opt_size(o->value, out, e);
     if (!rc && *out == 0)
-        return err_set(e, -EINVAL, "'%.80s' is no size; leave --%s out for none", o->value,
-                       o->name);
+        return err_set(e, -EINVAL, "'%.80s' is no size; leave the option out instead", o->value);
     return rc;
 }
 
