@@ -1,21 +1,23 @@
 #!/bin/bash
 # Run one guest and hold what came of it against what must.
 #
-#   run_guest.sh [-x STATUS] [-g REGEX]... [-n REGEX]... [-k] [-s BYTES] -- UMBRA run ...
+#   run_guest.sh [-x STATUS] [-g REGEX]... [-n REGEX]... [-k] [-s SIZE] -- UMBRA run ...
 #
 #   -x STATUS  the exit status that must come (0)
 #   -g REGEX   must match a line of output (stdout and stderr together)
 #   -n REGEX   must match none
+#   -s SIZE    with a swap area of that size, made for this run: adds --swap FILE
 #   -k         needs a usable /dev/kvm: otherwise say so and exit 77 (skipped)
 #
 # Exit status 0 when all is as it must be, 77 when skipped, 1 otherwise with the whole output.
 set -u
-want=0 need_kvm='' must=() mustnot=()
-while getopts 'x:g:n:k' o; do
+want=0 need_kvm='' swap='' must=() mustnot=()
+while getopts 'x:g:n:s:k' o; do
     case $o in
         x) want=$OPTARG ;;
         g) must+=("$OPTARG") ;;
         n) mustnot+=("$OPTARG") ;;
+        s) swap=$OPTARG ;;
         k) need_kvm=1 ;;
         *) exit 2 ;;
     esac
@@ -28,7 +30,11 @@ if [ $need_kvm ] && ! "$1" info --json | grep -q '"kvm": {"usable": true'; then
 fi
 
 out=$(mktemp) || exit 1
-trap 'rm -f "$out"' EXIT
+trap 'rm -f "$out" "$out.swap"' EXIT
+if [ -n "$swap" ]; then
+    "$1" mkswap "$out.swap" "$swap" -q || exit 1
+    set -- "$@" --swap "$out.swap"
+fi
 timeout -k 5 "${GUEST_LIMIT:-100}" "$@" >"$out" 2>&1 </dev/null
 status=$?
 bad=''
