@@ -78,6 +78,11 @@ void tap_keep(struct tap_counts *at);
 /* Print the plan. Returns what main() should: 0, or UMBRA_EXITV_FAIL. */
 int tap_done(void);
 
+/* Makes the image a test guest: what `umbra test` is to give the machine: words like "m=16M pool=4M
+ * zpool=32M". */
+#define TEST_NEEDS(words)                                                                          \
+    __attribute__((used)) static const char test_needs[] = "umbra-test: " words
+
 /* --- string.c --- */
 void *memcpy(void *to, const void *from, size_t n);
 void *memmove(void *to, const void *from, size_t n);

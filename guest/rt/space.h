@@ -21,10 +21,6 @@ struct sp_shared {
 };
 #define sp_shared ((volatile struct sp_shared *)0x3ffff000u)
 
-/* What `umbra test` is to give the machine: words like "m=16M pool=4M zpool=32M". */
-#define TEST_NEEDS(words)                                                                          \
-    __attribute__((used)) static const char test_needs[] = "umbra-test: " words
-
 /* Traps, a managed machine, sp_shared. */
 void sp_init(void);
 

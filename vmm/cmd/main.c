@@ -11,6 +11,7 @@
 
 const struct cmd *const cmd_table[] = {
     &cmd_run,
+    &cmd_test,
     &cmd_mkswap,
     &cmd_info,
     &cmd_help,
