@@ -2,7 +2,7 @@
  * due and nothing changed. */
 #include "guest/rt/space.h"
 
-TEST_NEEDS("m=8M");
+TEST_NEEDS("m=8M zpool=2M");
 
 enum { LAST = 0xffffffff };
 
@@ -142,6 +142,59 @@ static void blocks(void)
            "a call that takes its own block away is answered by the port");
 }
 
+static uint32_t random_word(void)
+{
+    static uint32_t x = 2463534242u;
+    x ^= x << 13;
+    x ^= x >> 17;
+    return x ^= x << 5;
+}
+
+/* Sane now and then, wild otherwise; never the guest's own memory. */
+static uint32_t random_address(void)
+{
+    const uint32_t r = random_word();
+    switch (r & 7) {
+    case 0: return random_word() | 0x80000000u;
+    case 1: return UMBRA_WINDOW - (random_word() & 0x1f) * PAGE_SIZE;
+    default: return SP_TEST + (random_word() & 0x3f) * PAGE_SIZE + ((r & 0x700) == 0);
+    }
+}
+
+static uint32_t random_small(void)
+{
+    const uint32_t r = random_word();
+    return (r & 15) ? random_word() & 7 : random_word() >> (r >> 27);
+}
+
+/* Random calls, and accesses between them. Every answer is one that is known. */
+static void noise(uint32_t rounds)
+{
+    uint32_t unknown = 0, v;
+
+    for (uint32_t i = 0; i < rounds; i++) {
+        const uint32_t number = UMBRA_HC_SPACE_FIRST + random_word() % 9;
+        const bool ranged = number != UMBRA_HC_SPACE_EXIT && number != UMBRA_HC_SPACE_FORK;
+        int32_t s;
+        if (number == UMBRA_HC_SPACE_SWITCH)
+            continue;
+        s = sp_call(number, ranged ? random_address() : random_small(), ranged ? random_small() : 0,
+                    random_small(), random_small());
+        if (number == UMBRA_HC_SPACE_FORK)
+            s = sp_call(number, 0, 0, 0, 0);
+        if (s > 0 || s < UMBRA_ENOENT || s == -1)
+            unknown++;
+        if (i & 1)
+            (void)try_write(SP_TEST + (random_word() & 0x3f) * PAGE_SIZE, i);
+        else
+            (void)try_read(SP_TEST + (random_word() & 0x3f) * PAGE_SIZE, &v);
+    }
+    tap_ok(unknown == 0, "%u random calls, each with a status that is known", rounds);
+    for (uint32_t id = 1; id < sp_info()->ret[2]; id++)
+        (void)sp_exit(id);
+    tap_ok(sp_info()->ret[1] == 1, "one space is left");
+}
+
 int main(void)
 {
     sp_init();
@@ -153,6 +206,8 @@ int main(void)
     spaces();
     blocks();
     unused_arguments();
+    noise(rt_option("noise", 500));
+    sp_unmap(SP_TEST, 0x100);
     many_regions();
     return tap_done();
 }

@@ -12,7 +12,7 @@
 #include "vmm/errmsg.h"
 
 #define TEST_LINE     400   /* bytes of a line that are kept */
-#define TEST_LAST     12    /* lines that are shown of a guest that failed otherwise */
+#define TEST_LAST     24    /* lines that are shown of a guest that failed otherwise */
 #define TEST_POINTS   20000 /* results of one guest */
 #define TEST_ARGS_MAX 40
 
