@@ -155,6 +155,46 @@ static void run_threads(enum swap_mode mode, unsigned ops, uint32_t frames)
     swap_close(&s);
 }
 
+/* The area is taken away and another given, again and again, under the threads' feet. */
+static void swapoff_under_threads(unsigned ops)
+{
+    static struct swap_kit s;
+    struct worker w[THREADS];
+    pthread_t t[THREADS];
+    unsigned offs = 0;
+    swap_open(&s, ON_ZPOOL, 800, 2048);
+    s.k.pool->hook = NULL;
+    for (unsigned i = 0; i < THREADS; i++) {
+        w[i] = (struct worker){
+            .s = &s, .mm = s.k.mm, .first = i * MINE, .id = i, .rng = i + 7, .ops = ops};
+        cr_assert_eq(pthread_create(&t[i], NULL, work, &w[i]), 0);
+    }
+    for (int i = 0; i < 40; i++) {
+        struct mm_err err;
+        struct store_opts o = {.zpool_bytes = 1 << 20, .slots = 2048};
+        pool_reclaim(s.k.pool, 100);
+        int r = pool_swapoff(s.k.pool, &err);
+        cr_assert(r == 0 || r == -ENOMEM);
+        if (r)
+            continue;
+        offs++;
+        store_close(s.st);
+        cr_assert_eq(store_open(&o, &s.st, NULL), 0);
+        cr_assert_eq(pool_swapon(s.k.pool, s.st), 0);
+    }
+    for (unsigned i = 0; i < THREADS; i++) {
+        pthread_join(t[i], NULL);
+        cr_expect_str_empty(w[i].wrong, "%s", w[i].wrong);
+    }
+    cr_expect_gt(offs, 0);
+    for (unsigned i = 0; i < THREADS; i++)
+        for (unsigned k = 0; k < MINE; k++)
+            check_page(&w[i], w[i].mm, k);
+    for (unsigned i = 0; i < THREADS; i++)
+        cr_expect_str_empty(w[i].wrong, "%s", w[i].wrong);
+    swap_close(&s);
+}
+
 /* Threads that fault on the same pages of one mm: one frame each, whoever comes first. */
 static void *touch_all(void *arg)
 {
@@ -200,5 +240,7 @@ int main(int argc, char **argv)
     puts("b32: ... on io_uring: ok");
     run_threads(ON_DISK_THREAD, ops, 160);
     puts("b32: ... on the I/O thread: ok");
+    swapoff_under_threads(ops);
+    puts("b25: swapoff under faults, forks and exits: ok");
     return 0;
 }
