@@ -103,8 +103,8 @@ static int compare_fpu(const uint8_t *x, const uint8_t *y, FILE *out)
 {
     char name[16];
     uint64_t u[2], v[2];
-    int n = differs(out, "fcw", x[0] | x[1] << 8, y[0] | y[1] << 8);
-    n += differs(out, "fsw", x[2] | x[3] << 8, y[2] | y[3] << 8);
+    int n = differs(out, "fcw.l", x[0], y[0]) + differs(out, "fcw.h", x[1], y[1]);
+    n += differs(out, "fsw.l", x[2], y[2]) + differs(out, "fsw.h", x[3], y[3]);
     n += differs(out, "ftw", x[4], y[4]);
     memcpy(u, x + 24, 8);
     memcpy(v, y + 24, 8);
