@@ -30,7 +30,6 @@
 enum lock_rank {
     LOCK_SCAN = 1,
     LOCK_MAP,
-    LOCK_MAP2,
     LOCK_PTL,
     LOCK_PTL2,
     LOCK_OBJECT,

@@ -1,5 +1,6 @@
 /* Behaviours 13 to 18 and 21 to 26: pages out and back. Each test that can runs on every kind of
  * store. */
+#include "mm/share.h"
 #include "mm/store_priv.h"
 #include "mm/unmap.h"
 #include "tests/mm_swap_kit.h"
@@ -513,6 +514,32 @@ Test(mm_swap, b25_swapoff_refuses_where_a_page_cannot_be_read)
     cr_expect(strstr(err.text, "0x5 ") != NULL, "%s", err.text);
     s.fail_reads = 0;
     expect_text(&s, s.k.mm, 5, 1);
+    swap_close(&s);
+}
+
+Test(mm_swap, each_call_of_attaching_and_starting_may_fail)
+{
+    struct swap_kit s;
+    swap_open(&s, ON_ZPOOL, 64, 256);
+    cr_assert_eq(pool_swapoff(s.k.pool, NULL), 0);
+    int n = 1;
+    for (;; n++) { /* whatever was refused leaves nothing behind and can be asked for again */
+        fail_arm(&s.k.fail, FAIL_ANY, n, false);
+        int a = pool_swapon(s.k.pool, s.st), b = pool_reclaim_start(s.k.pool);
+        int c = pool_share_start(s.k.pool, 10);
+        bool fired = atomic_load(&s.k.fail.fired) > 0;
+        fail_arm(&s.k.fail, 0, 0, false);
+        cr_expect_eq(!a + !b + !c, fired ? 2 : 3);
+        cr_expect(!fired || a == -ENOMEM || b == -ENOMEM || c == -ENOMEM);
+        pool_share_stop(s.k.pool);
+        pool_reclaim_stop(s.k.pool);
+        kit_audit(&s.k);
+        if (!fired)
+            break;
+        if (!a)
+            cr_assert_eq(pool_swapoff(s.k.pool, NULL), 0);
+    }
+    cr_expect_gt(n, 4);
     swap_close(&s);
 }
 
