@@ -208,6 +208,7 @@ int main(void)
     unused_arguments();
     noise(rt_option("noise", 500));
     sp_unmap(SP_TEST, 0x100);
+    sp_unmap(UMBRA_WINDOW - 0x20 * PAGE_SIZE, 0x20);
     many_regions();
     return tap_done();
 }

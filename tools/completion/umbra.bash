@@ -33,6 +33,8 @@ _umbra() {
         mapfile -t COMPREPLY < <(compgen -W "$(_umbra_options "$umbra" "$cmd") --help" -- "$cur")
     else
         compopt -o filenames 2>/dev/null
+        [ "$cmd" = test ] && mapfile -t COMPREPLY < <(compgen -W "$("$umbra" test --list 2>/dev/null | sed 's/ .*//')" -- "$cur")
+        [ ${#COMPREPLY[@]} -gt 0 ] && return
         mapfile -t COMPREPLY < <(compgen -f -- "$cur")
     fi
 }
