@@ -179,7 +179,9 @@ void vm_run(struct vm *vm)
     uint64_t before = stats_now(), after;
 
     while (vm->end == VM_RUNNING) {
-        if (vm->cpu.halted && !vm->intr) {
+        /* An event that has begun to be delivered ends the halt, though a page it needs was
+         * missing. */
+        if (vm->cpu.halted && !vm->intr && !soft_unfinished(soft_engine_cpu(vm->soft))) {
             vm_board_halt(vm);
             handle_asked(vm);
             if (!vm->intr)
