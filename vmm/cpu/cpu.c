@@ -38,6 +38,7 @@ void cpu_reset(struct cpu *cpu)
     cpu->gpr[R_EDX] = 0x600; /* family 6 */
     cpu->pat = 0x0007040600070406;
     cpu->apic_base = 0xfee00900;
+    cpu->misc_enable = 1; /* fast strings */
     fpu_reset(&cpu->fpu);
 }
 

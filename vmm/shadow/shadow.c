@@ -284,15 +284,24 @@ static bool view_of(const struct shadow *sh, bool user)
     return user && sh->mode.fmt != GPAGING_OFF;
 }
 
+/* The root of the current mode, if there is one; -1: none. */
+static int root_find(const struct shadow *sh, bool user)
+{
+    if (sh->current[user] >= 0)
+        return sh->current[user];
+    for (int i = 0; i < MAX_ROOTS; i++)
+        if (sh->root[i].valid && sh->root[i].user == user && sh->root[i].space == sh->cur &&
+            gmode_same(&sh->root[i].mode, &sh->mode))
+            return i;
+    return -1;
+}
+
 static struct root *root_get(struct shadow *sh, bool user)
 {
     user = view_of(sh, user);
     if (sh->current[user] < 0) {
-        struct root *r = NULL;
-        for (int i = 0; i < MAX_ROOTS && !r; i++)
-            if (sh->root[i].valid && sh->root[i].user == user && sh->root[i].space == sh->cur &&
-                gmode_same(&sh->root[i].mode, &sh->mode))
-                r = &sh->root[i];
+        const int found = root_find(sh, user);
+        struct root *r = found < 0 ? NULL : &sh->root[found];
         if (!r)
             r = root_make(sh, user);
         sh->current[user] = (int)(r - sh->root);
@@ -340,7 +349,8 @@ static unsigned level_index(la_t la, unsigned level)
 
 uint32_t shadow_find(const struct shadow *sh, la_t la, bool user)
 {
-    const int cur = sh->current[view_of(sh, user)];
+    /* Not only a root in use: what INVLPG finds nothing of must not come back with the view. */
+    const int cur = root_find(sh, view_of(sh, user));
     if (cur < 0)
         return NO_ENTRY;
     uint32_t page = sh->root[cur].pdpt;
@@ -436,6 +446,10 @@ static uint32_t child_get(struct shadow *sh, uint32_t entry, const struct role *
         shadow_entry_clear(sh, entry);
     }
     uint32_t page = page_find(sh, role);
+    /* A table that was freed and is used again under another entry needs no flush of the guest's:
+     * no TLB can have held what it was before, so its shadow must not either. */
+    if (page != NO_PAGE && sh->page[page].unsync)
+        shadow_sync_page(sh, page);
     if (page == NO_PAGE)
         page = page_new(sh, role);
     if (page == NO_PAGE)

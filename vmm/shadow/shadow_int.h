@@ -100,6 +100,8 @@ void shadow_flush_engines(struct shadow *sh);
 bool shadow_table_watched(const struct shadow *sh, uint32_t space, gfn_t gfn);
 void shadow_unsync_remove(struct shadow *sh, uint32_t page);
 void shadow_sync_all(struct shadow *sh);
+/* Drop what a table's guest no longer says; it stays out of step. */
+void shadow_sync_page(struct shadow *sh, uint32_t page);
 /* The guest entry that a shadow entry of a ROLE_TABLE page stands for. 0 or negative. */
 int shadow_guest_entry(struct shadow *sh, uint32_t page, uint32_t index, gpte_t *out);
 

@@ -105,7 +105,7 @@ static void sync_entry(struct shadow *sh, uint32_t page, uint32_t index)
     shadow_entry_clear(sh, entry);
 }
 
-static void sync_page(struct shadow *sh, uint32_t page)
+void shadow_sync_page(struct shadow *sh, uint32_t page)
 {
     for (uint32_t i = 0; i < ENTRIES && sh->page[page].live; i++)
         sync_entry(sh, page, i);
@@ -117,7 +117,7 @@ void shadow_sync_all(struct shadow *sh)
     while (sh->unsync) {
         const uint32_t page = sh->unsync - 1;
         const struct shadow_page *sp = &sh->page[page];
-        sync_page(sh, page);
+        shadow_sync_page(sh, page);
         /* Reading the table may have faulted it in, but nothing there takes table pages away. */
         shadow_unsync_remove(sh, page);
         if (sp->live && sp->role.gfn < MM_GFNS)
@@ -130,7 +130,7 @@ void shadow_invlpg(struct shadow *sh, la_t la)
     /* Paging-structure caches go whole: every directory that is out of step. It stays marked. */
     for (uint32_t p = sh->unsync; p; p = sh->page[p - 1].unsync_next)
         if (sh->page[p - 1].role.level > 1)
-            sync_page(sh, p - 1);
+            shadow_sync_page(sh, p - 1);
     for (int user = 0; user < 2; user++) {
         const uint32_t entry = shadow_find(sh, la, user);
         if (entry != NO_ENTRY && sh->page[entry / ENTRIES].unsync)

@@ -1,0 +1,129 @@
+/* Shadow tables against what kernels do to tables that nothing caches any more: reuse without a
+ * flush, and changes made before a view of the address space is used. Found by booting Linux. */
+#include <criterion/criterion.h>
+
+#include "vmm/shadow/shadow.h"
+
+enum {
+    RAM_PAGES = 64,
+    PGD = 1, /* page directories and tables, by gfn */
+    OTHER_PGD = 2,
+    TABLE = 3,
+    OLD = 16, /* pages */
+    NEW = 17,
+    NEXT = 18,
+    LA = 0x00400000,
+    LA2 = 0x00800000,
+};
+
+static struct pool *pool;
+static struct gmem g;
+static struct shadow *sh;
+static struct cpu cpu;
+
+static void put(uint32_t gfn, uint32_t index, uint32_t entry)
+{
+    cr_assert_eq(gmem_write(&g, (gpa_t)gfn * PAGE_SIZE + index * 4, &entry, 4), 0);
+}
+
+/* What the fault path does before a guest's store to a page that may be a table. */
+static void guest_store(uint32_t gfn, uint32_t index, uint32_t entry)
+{
+    shadow_table_written(sh, gfn);
+    put(gfn, index, entry);
+}
+
+static uint32_t entry_to(uint32_t gfn)
+{
+    return gfn << PAGE_SHIFT | GPTE_P | GPTE_W | GPTE_U | GPTE_A;
+}
+
+static void load_cr3(uint32_t gfn)
+{
+    cpu.cr3 = gfn << PAGE_SHIFT;
+    shadow_load_mode(sh, &cpu);
+}
+
+static void setup(void)
+{
+    struct mm *mm;
+
+    cr_assert_eq(pool_create(&(struct pool_opts){.bytes = 256 * PAGE_SIZE}, &pool), 0);
+    cr_assert_eq(mm_create(pool, "ram", &mm), 0);
+    cr_assert_eq(mm_map_anon(mm, 0, RAM_PAGES, MM_READ | MM_WRITE, MM_ANON_PRIVATE), 0);
+    g = (struct gmem){.mm = mm, .bytes = (uint64_t)RAM_PAGES * PAGE_SIZE};
+    cr_assert_eq(shadow_create(&g, SHADOW_MIN_PAGES * 2, &sh), 0);
+    cpu_set_flat(&cpu, 0);
+    cpu.cr0 |= CR0_PG | CR0_WP;
+    put(PGD, LA >> 22, entry_to(TABLE));
+    put(TABLE, 0, entry_to(OLD));
+    put(TABLE, 1, entry_to(NEXT));
+    load_cr3(PGD);
+}
+
+static void teardown(void)
+{
+    shadow_destroy(sh);
+    mm_destroy(g.mm);
+    pool_destroy(pool);
+}
+
+TestSuite(shadow_reuse, .init = setup, .fini = teardown);
+
+/* A read of la in one view, as the fault path maps it. */
+static void touch(la_t la, bool user)
+{
+    struct walk w;
+    walk_guest(&g, shadow_mode(sh), la, (struct walk_access){.user = user}, true, &w);
+    cr_assert_eq(w.status, WALK_OK);
+    const struct mm_fault m = mm_fault(g.mm, gfn_of(w.gpa), MM_ACCESS_READ);
+    cr_assert_leq(m.result, MM_SPURIOUS);
+    cr_assert_eq(shadow_map(sh, la, user, &w, m.frame, false), 0);
+}
+
+/* The gfn that a view translates la to, -1: it would ask. */
+static int seen(la_t la, bool user)
+{
+    gfn_t gfn;
+    return spte_present(shadow_lookup(sh, la, user, &gfn)) ? (int)gfn : -1;
+}
+
+static void audit(void)
+{
+    char msg[200] = "";
+    cr_expect_eq(shadow_audit(sh, msg, sizeof msg), 0, "%s", msg);
+}
+
+Test(shadow_reuse, a_table_reused_under_another_entry_shows_nothing_old)
+{
+    touch(LA, true);
+    cr_assert_eq(seen(LA, true), OLD);
+    /* The table leaves LA, is filled anew, and serves LA2, where nothing was: no flush is due for
+     * LA2. */
+    guest_store(PGD, LA >> 22, 0);
+    guest_store(TABLE, 0, entry_to(NEW));
+    guest_store(PGD, LA2 >> 22, entry_to(TABLE));
+    touch(LA2 + PAGE_SIZE, true);
+    cr_expect_eq(seen(LA2 + PAGE_SIZE, true), NEXT);
+    cr_expect_neq(seen(LA2, true), OLD, "SDM vol. 3, 4.10.2: only what was used can be cached");
+    touch(LA2, true);
+    cr_expect_eq(seen(LA2, true), NEW);
+    audit();
+}
+
+Test(shadow_reuse, invlpg_reaches_a_view_that_is_not_in_use_yet)
+{
+    touch(LA, true);
+    load_cr3(OTHER_PGD);
+    load_cr3(PGD);
+    /* The kernel, in its view, gives the page a copy before the process runs again. */
+    touch(LA, false);
+    guest_store(TABLE, 0, entry_to(NEW));
+    shadow_invlpg(sh, LA);
+    cr_expect_eq(seen(LA, false), -1);
+    touch(LA + PAGE_SIZE, true); /* the process runs, elsewhere */
+    cr_expect_eq(seen(LA, true), -1, "4.10.4.1: whatever the privilege");
+    touch(LA, true);
+    cr_expect_eq(seen(LA, true), NEW);
+    audit();
+}
