@@ -128,6 +128,11 @@ static int drain(struct kvm_engine *k)
     aim_stub(k, STUB_DRAIN);
     regs_of(k)->rsi = MON_PAGE_LA(MON_QUEUE);
     q->resume = 0;
+    /* The root that the vCPU ran on last may be on its way out: leave it. */
+    if (sregs_of(k)->cr3 != shadow_home(k->e.env.shadow)) {
+        sregs_of(k)->cr3 = shadow_home(k->e.env.shadow);
+        k->sregs_stale = true;
+    }
     k->m.run->immediate_exit = 0;
     k->stats.drains++;
     for (;;) {
@@ -340,8 +345,12 @@ static void exit_exception(struct kvm_engine *k, unsigned vector, struct trap *t
 
     k->at = AT_STUB;
     if (regs_of(k)->rsp < MON_STACK_TOP - sizeof *f) {
-        trap_error(t, "kvm: exception %u inside the stub, RIP %llx; please report this", vector,
-                   (unsigned long long)f->rip);
+        trap_error(
+            t, "kvm: exception %u inside the stub, RIP %llx, CR2 %llx; please report this", vector,
+            (unsigned long long)((
+                const uint64_t *)(const void *)(k->m.mon + (MON_STACK * PAGE_SIZE) +
+                                                (regs_of(k)->rsp & PAGE_MASK)))[vector == VEC_PF],
+            (unsigned long long)sregs_of(k)->cr2);
         return;
     }
     store_from_frame(k);

@@ -200,7 +200,7 @@ static int set_sregs(const struct kvm_host *h, struct machine *m)
     s.idt = (struct kvm_dtable){.base = MON_PAGE_LA(MON_IDT), .limit = 0xfff};
     s.cr0 = CR0_PE | CR0_MP | CR0_ET | CR0_NE | CR0_WP | CR0_PG;
     s.cr4 = CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT | (h->umip ? (unsigned)CR4_UMIP : 0);
-    s.cr3 = ARENA_MPA;
+    s.cr3 = ARENA_MPA; /* page 0: shadow_home() */
     s.efer = EFER_LME | EFER_LMA | (h->nx ? (unsigned)EFER_NXE : 0);
     if (ioctl(m->vcpu_fd, KVM_SET_SREGS, &s) < 0) {
         if (!h->umip)

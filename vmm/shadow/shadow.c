@@ -284,31 +284,37 @@ static bool view_of(const struct shadow *sh, bool user)
     return user && sh->mode.fmt != GPAGING_OFF;
 }
 
-/* The root of the current mode, if there is one; -1: none. */
-static int root_find(const struct shadow *sh, bool user)
+/* Make the root of a view current, if it is there from before. */
+static void root_find(struct shadow *sh, bool user)
 {
-    if (sh->current[user] >= 0)
-        return sh->current[user];
-    for (int i = 0; i < MAX_ROOTS; i++)
-        if (sh->root[i].valid && sh->root[i].user == user && sh->root[i].space == sh->cur &&
-            gmode_same(&sh->root[i].mode, &sh->mode))
-            return i;
-    return -1;
+    for (int i = 0; i < MAX_ROOTS && sh->current[user] < 0; i++) {
+        const struct root *r = &sh->root[i];
+        if (r->valid && r->user == user && r->space == sh->cur && gmode_same(&r->mode, &sh->mode))
+            sh->current[user] = i;
+    }
+}
+
+/* Of both views at once: INVLPG must reach what the other one has kept. */
+static void roots_find(struct shadow *sh)
+{
+    sh->current[0] = sh->current[1] = -1;
+    root_find(sh, false);
+    root_find(sh, view_of(sh, true));
 }
 
 static struct root *root_get(struct shadow *sh, bool user)
 {
     user = view_of(sh, user);
-    if (sh->current[user] < 0) {
-        const int found = root_find(sh, user);
-        struct root *r = found < 0 ? NULL : &sh->root[found];
-        if (!r)
-            r = root_make(sh, user);
-        sh->current[user] = (int)(r - sh->root);
-    }
+    if (sh->current[user] < 0)
+        sh->current[user] = (int)(root_make(sh, user) - sh->root);
     struct root *r = &sh->root[sh->current[user]];
     r->used = ++sh->tick;
     return r;
+}
+
+mpa_t shadow_home(const struct shadow *sh)
+{
+    return arena_mpa(sh->home);
 }
 
 mpa_t shadow_root(struct shadow *sh, bool user)
@@ -319,6 +325,7 @@ mpa_t shadow_root(struct shadow *sh, bool user)
 void shadow_set_monitor_half(struct shadow *sh, spte_t e)
 {
     sh->monitor_half = e;
+    shadow_entry_set(sh, sh->home * ENTRIES + ENTRIES - 1, e);
     for (int i = 0; i < MAX_ROOTS; i++)
         if (sh->root[i].valid)
             shadow_entry_set(sh, sh->root[i].pml4 * ENTRIES + ENTRIES - 1, e);
@@ -332,7 +339,7 @@ void shadow_load_mode(struct shadow *sh, const struct cpu *cpu)
     if (gmode_same(&now, &sh->mode))
         return;
     sh->mode = now;
-    sh->current[0] = sh->current[1] = -1;
+    roots_find(sh);
 }
 
 const struct gmode *shadow_mode(const struct shadow *sh)
@@ -350,7 +357,7 @@ static unsigned level_index(la_t la, unsigned level)
 uint32_t shadow_find(const struct shadow *sh, la_t la, bool user)
 {
     /* Not only a root in use: what INVLPG finds nothing of must not come back with the view. */
-    const int cur = root_find(sh, view_of(sh, user));
+    const int cur = sh->current[view_of(sh, user)];
     if (cur < 0)
         return NO_ENTRY;
     uint32_t page = sh->root[cur].pdpt;
@@ -466,11 +473,38 @@ static uint32_t child_get(struct shadow *sh, uint32_t entry, const struct role *
     return page;
 }
 
+/* The least recently used root that could go. */
+static struct root *root_oldest(struct shadow *sh)
+{
+    struct root *oldest = NULL;
+    for (int i = 0; i < MAX_ROOTS; i++) {
+        struct root *r = &sh->root[i];
+        if (r->valid && i != sh->current[0] && i != sh->current[1] &&
+            (!oldest || r->used < oldest->used))
+            oldest = r;
+    }
+    return oldest;
+}
+
+/* Make room for a path: tables first; if that was not enough, because roots hold the quota, a root
+ * too. */
+static bool make_room(struct shadow *sh, unsigned round)
+{
+    bool some = reclaim(sh);
+    struct root *r = round ? root_oldest(sh) : NULL;
+    if (r) {
+        root_drop(sh, r);
+        some = true;
+    }
+    return some && round < 2 * MAX_ROOTS;
+}
+
 /* The leaf entry for la, its tables made as needed; NO_ENTRY: the quota is too small. I5:
  * everything is looked up again after a reclaim. */
 static uint32_t find_or_make(struct shadow *sh, la_t la, bool user, const struct walk *w)
 {
     const struct role dir = directory_role(sh, la, user), table = table_role(sh, la, user, w);
+    unsigned round = 0;
     do {
         const uint32_t pdpt = root_get(sh, user)->pdpt;
         const uint32_t d = child_get(sh, pdpt * ENTRIES + level_index(la, 3), &dir,
@@ -481,7 +515,7 @@ static uint32_t find_or_make(struct shadow *sh, la_t la, bool user, const struct
             child_get(sh, d * ENTRIES + level_index(la, 2), &table, la & ~(la_t)0x1fffff, w->pde);
         if (t != NO_PAGE)
             return t * ENTRIES + level_index(la, 1);
-    } while (reclaim(sh));
+    } while (make_room(sh, round++));
     return NO_ENTRY;
 }
 
@@ -659,7 +693,7 @@ void shadow_space_switch(struct shadow *sh, uint32_t space)
     assert(sh->space[space].gmem);
     shadow_sync_all(sh);
     sh->cur = space;
-    sh->current[0] = sh->current[1] = -1;
+    roots_find(sh);
 }
 
 uint32_t shadow_space(const struct shadow *sh)
@@ -698,6 +732,8 @@ int shadow_create(struct gmem *g, uint32_t quota, struct shadow **out)
         shadow_destroy(sh);
         return -ENOMEM;
     }
+    sh->home = page_new(sh, &(struct role){.kind = ROLE_ROOT, .level = 4});
+    sh->page[sh->home].placed = true;
     shadow_space_add(sh, 0, g);
     *out = sh;
     return 0;

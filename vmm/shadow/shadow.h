@@ -77,6 +77,8 @@ struct arena *shadow_arena(struct shadow *sh);
 /* Machine-physical address of the PML4 for accesses with user or supervisor rights; made if need
  * be. Its entry 511 is the engine's. */
 mpa_t shadow_root(struct shadow *sh, bool user);
+/* A root that translates nothing but the monitor's half and is never given back. */
+mpa_t shadow_home(const struct shadow *sh);
 /* Put e (the stub's tables) into entry 511 of every root there is and will be. */
 void shadow_set_monitor_half(struct shadow *sh, spte_t e);
 

@@ -77,6 +77,7 @@ struct shadow {
     struct engine *engine[MAX_ENGINES];
     struct gmode mode;
     struct root root[MAX_ROOTS];
+    uint32_t home;  /* a PML4 with nothing but the monitor's half, for an engine between guests */
     int current[2]; /* index into root[] by view; -1: not made yet */
     uint64_t tick;
     spte_t monitor_half;
