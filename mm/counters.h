@@ -30,7 +30,7 @@ struct pool;
     X(refaults, "evicted pages wanted again")                                                      \
     X(refaults_soon, "... soon enough to go to the active list")                                   \
     X(direct, "times that a faulting thread had to reclaim")                                       \
-    X(background, "rounds of background reclaim")                                               \
+    X(background, "rounds of background reclaim")                                                  \
     X(limit, "times that an mm met its limit")                                                     \
     X(file_reads, "pages read from files")                                                         \
     X(file_writes, "pages written back to files")                                                  \

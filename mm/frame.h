@@ -23,16 +23,16 @@ struct mm_object;
 enum frame_flags {
     FRAME_LOCKED = 1u << 0, /* someone reads into it, or takes it away; sleep on it: frame_lock() */
     FRAME_WAITED = 1u << 1, /* ... and someone sleeps */
-    FRAME_WRITEBACK = 1u << 2,   /* being written out: must not change, must not go */
-    FRAME_DIRTY = 1u << 3,       /* differs from its copy in the area or file */
-    FRAME_UPTODATE = 1u << 4,    /* cached frames only: the content is there */
-    FRAME_LRU = 1u << 5,         /* on a reclaim list */
-    FRAME_ACTIVE = 1u << 6,      /* ... on the active one (or to go there) */
-    FRAME_SWAPCACHE = 1u << 7,   /* in the swap cache, under frame->swap */
-    FRAME_OBJECT = 1u << 8,      /* belongs to frame->obj at frame->index */
-    FRAME_MERGED = 1u << 9,      /* shared for identical content: never written in place */
-    FRAME_AHEAD = 1u << 10,      /* read ahead of use; its first hit is counted */
-    FRAME_STUCK = 1u << 11,      /* could not be written out: stays until its slot is let go */
+    FRAME_WRITEBACK = 1u << 2, /* being written out: must not change, must not go */
+    FRAME_DIRTY = 1u << 3,     /* differs from its copy in the area or file */
+    FRAME_UPTODATE = 1u << 4,  /* cached frames only: the content is there */
+    FRAME_LRU = 1u << 5,       /* on a reclaim list */
+    FRAME_ACTIVE = 1u << 6,    /* ... on the active one (or to go there) */
+    FRAME_SWAPCACHE = 1u << 7, /* in the swap cache, under frame->swap */
+    FRAME_OBJECT = 1u << 8,    /* belongs to frame->obj at frame->index */
+    FRAME_MERGED = 1u << 9,    /* shared for identical content: never written in place */
+    FRAME_AHEAD = 1u << 10,    /* read ahead of use; its first hit is counted */
+    FRAME_STUCK = 1u << 11,    /* could not be written out: stays until its slot is let go */
     FRAME_READING = 1u << 12,  /* its content is on its way, and arrives when somebody polls */
 };
 

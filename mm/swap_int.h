@@ -125,7 +125,8 @@ enum swap_out { SWAP_OUT_FREED, SWAP_OUT_QUEUED, SWAP_OUT_FAILED };
 enum swap_out swap_write(struct swap *sw, frame_t f, struct swap_undos *undos);
 /* Reap what has been written. With wait: until at least one was, if any is in flight. */
 void swap_poll(struct swap *sw, bool wait);
-/* frame_lock for a frame that may be read ahead: whoever started that may be waiting for us, so we poll. */
+/* frame_lock for a frame that may be read ahead: whoever started that may be waiting for us, so we
+ * poll. */
 void swap_lock_frame(struct swap *sw, frame_t f);
 /* Until nothing is in flight. */
 void swap_drain(struct pool *p);

@@ -47,8 +47,9 @@ static uint64_t next(void)
     return rnd * 0x2545f4914f6cdd1dull;
 }
 
-#define WORDS 9u /* as noise: many short matches, as text, tables and code have; LZ4's slow case   \
-                  */
+#define WORDS                                                                                      \
+    9u /* as noise: many short matches, as text, tables and code have; LZ4's slow case             \
+        */
 
 static void words(uint8_t *p, uint64_t seed)
 {
