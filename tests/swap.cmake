@@ -35,7 +35,7 @@ endforeach()
 umbra_guest_test(thrash_audit ENGINE kvm CHECK -s 8M -n "^not ok" -g "^1\\.\\.4"
   RUN ${GUEST_DIR}/thrash.elf -m 4M --pool 256k --zpool 64k --share -append "pages=80 step=64" --audit=16)
 umbra_guest_test(thrash_4x ENGINE soft CHECK -s 32M -n "^not ok" -g "^1\\.\\.8"
-  RUN ${GUEST_DIR}/thrash.elf -m 17M --pool 4M --zpool 2M -append rounds=2 --audit=997)
+  RUN ${GUEST_DIR}/thrash.elf -m 17M --pool 4M --zpool 2M -append "rounds=2 step=9" --audit=4999)
 # Page tables of the guest's own that leave and come back.
 foreach(guest mmu_ad mmu_rights mmu_flush mmu_global mmu_pse)
   umbra_guest_test(swap_${guest} ENGINE soft CHECK -s 32M -n "^not ok" -g "^1\\.\\."
@@ -48,3 +48,4 @@ endforeach()
 umbra_script_test(thrash_same LABEL guest TIMEOUT 240)
 # Areas that are not as they should be, disks that fill up, processes that are killed.
 umbra_script_test(swap_errors LABEL guest TIMEOUT 120)
+umbra_unit_test(test_mm_balance)
