@@ -241,8 +241,7 @@ static void add_note(struct test_guest *g, const char *line)
     char *more = realloc(p->notes, have + len + 2);
     if (!more)
         return;
-    memcpy(more + have, line, len);
-    memcpy(more + have + len, "\n", 2);
+    snprintf(more + have, len + 2, "%s\n", line);
     p->notes = more;
 }
 
