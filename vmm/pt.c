@@ -272,7 +272,7 @@ void pt_print(struct vm *vm, la_t first, la_t last, FILE *out)
         out,
         "backing: the memory\nmanager's entry. shadow, user: what the CPU walks for supervisor and "
         "for user accesses. Bits: P present,\nW writable, U user, A accessed, D dirty, G global, "
-        "N no-execute. refs/m: references/mappings. A frame s1 is a slot of the swap area.\n");
+        "N no-execute. refs/m: references/mappings. A frame s1 is slot 1 of swap.\n");
 }
 
 /* --- JSON ------------------------------------------------------------------------------------ */
