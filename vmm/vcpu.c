@@ -111,6 +111,8 @@ static void handle_asked(struct vm *vm)
         vm_finish(vm, VM_END_TIMEOUT, "still running after %u s (--timeout)", vm->opts.timeout_s);
     if (asked & (VM_ASK_INPUT | VM_ASK_TIME))
         vm_board_update(vm);
+    if (asked & VM_ASK_CALL)
+        vm->call_due = true;
 }
 
 static void handle_trap(struct vm *vm, struct engine *from, struct trap *t)
@@ -173,12 +175,44 @@ static struct engine *engine_for(struct vm *vm)
     return vm->kvm && vm->kvm->ops->can_run(vm->kvm) ? vm->kvm : vm->soft;
 }
 
+/* Other threads' calls, and whoever holds the machine: served between instructions, when nothing is
+ * half done. */
+static void serve_calls(struct vm *vm)
+{
+    if (soft_unfinished(soft_engine_cpu(vm->soft))) {
+        vm->soft->ops->kick(vm->soft);
+        return;
+    }
+    vm->call_due = false;
+    vm_calls_serve(vm);
+    if (atomic_load_explicit(&vm->asked, memory_order_relaxed))
+        handle_asked(vm);
+}
+
+/* vm_step(): one instruction at a time, on the soft CPU whatever the engine is. */
+static void run_step(struct vm *vm)
+{
+    struct trap t;
+    const uint64_t delivered = vm->stats.delivered;
+    soft_engine_step(vm->soft, &t);
+    handle_trap(vm, vm->soft, &t);
+    /* A page that was missing: the instruction comes again. */
+    if (t.kind != TRAP_PF || delivered != vm->stats.delivered)
+        vm_calls_stepped(vm);
+}
+
 void vm_run(struct vm *vm)
 {
     struct trap t;
     uint64_t before = stats_now(), after;
 
+    vm_calls_open(vm);
     while (vm->end == VM_RUNNING) {
+        if (vm->call_due) {
+            serve_calls(vm);
+            if (vm->end != VM_RUNNING)
+                break;
+        }
         /* An event that has begun to be delivered ends the halt, though a page it needs was
          * missing. */
         if (vm->cpu.halted && !vm->intr && !soft_unfinished(soft_engine_cpu(vm->soft))) {
@@ -190,6 +224,10 @@ void vm_run(struct vm *vm)
         take_interrupt(vm);
         if (vm->end != VM_RUNNING)
             break;
+        if (atomic_load_explicit(&vm->calls.steps, memory_order_relaxed)) {
+            run_step(vm);
+            continue;
+        }
         struct engine *e = engine_for(vm);
         e->ops->run(e, &t);
         after = stats_now();
@@ -201,6 +239,7 @@ void vm_run(struct vm *vm)
         before = stats_now();
         hist_add(&vm->stats.trap[t.kind], before - after);
     }
+    vm_calls_close(vm);
     if (vm->trace)
         trace_insn_end(vm->trace, &vm->cpu);
     chardev_flush(vm->console);

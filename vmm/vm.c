@@ -348,7 +348,12 @@ int vm_create(const struct vm_opts *o, struct vm **out, struct errmsg *err)
     vm->alarm_fd = vm->wake_fd = -1;
     cpu_set_flat(&vm->cpu, 0);
     stats_start(&vm->stats);
-    int rc = add_memory(vm, err);
+    int rc = vm_calls_init(&vm->calls);
+    if (rc < 0) {
+        free(vm);
+        return err_set(err, rc, "locks: %s", strerror(-rc));
+    }
+    rc = add_memory(vm, err);
     if (!rc)
         rc = add_engines(vm, err);
     if (!rc)
@@ -384,6 +389,7 @@ void vm_destroy(struct vm *vm)
         mm_destroy(vm->mm);
     if (vm->pool)
         pool_destroy(vm->pool);
+    vm_calls_destroy(&vm->calls);
     free(vm);
 }
 

@@ -18,6 +18,7 @@
 #include "vmm/space.h"
 #include "vmm/stats.h"
 #include "vmm/trace_insn.h"
+#include "vmm/vm_call.h"
 #include "vmm/vm_swap.h"
 
 enum vm_engine { VM_ENGINE_AUTO, VM_ENGINE_KVM, VM_ENGINE_SOFT };
@@ -102,12 +103,20 @@ struct vm {
     bool end_dump;          /* registers belong to the message */
     char engine_why[256];   /* why this engine was chosen */
     _Atomic uint32_t asked; /* enum vm_asked: what other threads want of the vCPU's */
-    uint64_t tsc_base;      /* guest TSC less the host's, WRMSR aside */
-    void *timer;            /* timer_t of timeout_s */
+    struct vm_calls calls;
+    bool call_due;     /* VM_ASK_CALL was asked and waits for the next edge of an instruction */
+    uint64_t tsc_base; /* guest TSC less the host's, WRMSR aside */
+    void *timer;       /* timer_t of timeout_s */
     bool timer_armed;
 };
 
-enum vm_asked { VM_ASK_QUIT = 1, VM_ASK_INPUT = 2, VM_ASK_TIMEOUT = 4, VM_ASK_TIME = 8 };
+enum vm_asked {
+    VM_ASK_QUIT = 1,
+    VM_ASK_INPUT = 2,
+    VM_ASK_TIMEOUT = 4,
+    VM_ASK_TIME = 8,
+    VM_ASK_CALL = 16
+};
 
 /* 0, or a negative errno with err filled (-ENOENT, -EACCES, -ENOTSUP: the host lacks what the
  * chosen engine needs). */
@@ -151,8 +160,14 @@ void vm_board_update(struct vm *vm);
 int vm_board_ack(struct vm *vm);
 /* HLT: sleep until there is something to do, or end the machine. */
 void vm_board_halt(struct vm *vm);
-/* From any thread: wake a vCPU that sleeps in vm_board_halt(). */
+/* Sleep until one of `asked` (enum vm_asked) is asked; returns now and then without reason. */
+void vm_board_sleep(struct vm *vm, uint32_t asked);
+/* From any thread: wake a vCPU that sleeps in vm_board_halt() or vm_board_sleep(). */
 void vm_board_wake(struct vm *vm);
+
+/* Guest time stands still from one to the other; the first returns what the second needs. */
+uint64_t vm_board_freeze(struct vm *vm);
+void vm_board_thaw(struct vm *vm, uint64_t frozen);
 
 /* End the machine because page gpa, which is `what`, could not be had: err is -EIO (its content
  * cannot be read back) or -ENOMEM (there is no frame for it). */

@@ -108,6 +108,20 @@ void vm_board_update(struct vm *vm)
     arm_alarm(vm);
 }
 
+uint64_t vm_board_freeze(struct vm *vm)
+{
+    (void)vm;
+    return monotonic_ns();
+}
+
+void vm_board_thaw(struct vm *vm, uint64_t frozen)
+{
+    const uint64_t ns = monotonic_ns() - frozen;
+    vm->start_ns += ns;
+    vm->tsc_base -= (uint64_t)((double)ns / stats_ns_per_cycle(&vm->stats));
+    vm_board_update(vm);
+}
+
 /* --- port I/O -------------------------------------------------------------------------------- */
 
 bool vm_board_io(void *ctx, uint16_t port, unsigned size, bool in, uint32_t count, void *data)
@@ -158,15 +172,19 @@ void vm_board_halt(struct vm *vm)
         return;
     }
     chardev_flush(vm->console);
-    while (vm->end == VM_RUNNING && !vm->intr && !atomic_load(&vm->asked)) {
-        uint64_t n;
-        struct pollfd p = {.fd = vm->wake_fd, .events = POLLIN};
-        atomic_store(&vm->sleeping, true);
-        if (!atomic_load(&vm->asked))
-            (void)poll(&p, 1, -1);
-        atomic_store(&vm->sleeping, false);
-        (void)!read(vm->wake_fd, &n, sizeof n);
-    }
+    while (vm->end == VM_RUNNING && !vm->intr && !atomic_load(&vm->asked))
+        vm_board_sleep(vm, UINT32_MAX);
+}
+
+void vm_board_sleep(struct vm *vm, uint32_t asked)
+{
+    uint64_t n;
+    struct pollfd p = {.fd = vm->wake_fd, .events = POLLIN};
+    atomic_store(&vm->sleeping, true);
+    if (!(atomic_load(&vm->asked) & asked))
+        (void)poll(&p, 1, -1);
+    atomic_store(&vm->sleeping, false);
+    (void)!read(vm->wake_fd, &n, sizeof n);
 }
 
 void vm_board_wake(struct vm *vm)
