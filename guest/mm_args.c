@@ -178,7 +178,8 @@ static void noise(uint32_t rounds)
         int32_t s;
         if (number == UMBRA_HC_SPACE_SWITCH)
             continue;
-        /* One by one: compilers evaluate arguments in orders of their own, and noise shall repeat. */
+        /* One by one: compilers evaluate arguments in orders of their own, and noise shall repeat.
+         */
         const uint32_t a0 = ranged ? random_address() : random_small();
         const uint32_t a1 = ranged ? random_small() : 0;
         const uint32_t a2 = random_small();
@@ -210,7 +211,8 @@ int main(void)
     blocks();
     unused_arguments();
     noise(rt_option("noise", 500));
-    /* Regions of any size may be left: nothing of them may be in the way of what is counted next. */
+    /* Regions of any size may be left: nothing of them may be in the way of what is counted next.
+     */
     sp_unmap(SP_TEST, (UMBRA_WINDOW - SP_TEST) / PAGE_SIZE);
     many_regions();
     return tap_done();
