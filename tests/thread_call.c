@@ -114,16 +114,12 @@ static void pauses_and_steps(void)
     }
     cr_assert(vm_step(w.vm, 0) == -EINVAL);
 
-    /* Two holders: only the second resume lets it go. */
+    /* It is held once, however often it is paused. */
     cr_assert(vm_pause(w.vm) == 0);
-    cr_assert(vm_step(w.vm, 1) == -EBUSY);
+    cr_assert(vm_pause(w.vm) == 0);
     cr_assert(vm_resume(w.vm) == 0);
-    a = seen(&w);
-    usleep(2000);
-    b = seen(&w);
-    cr_assert(a.gpr[0] == b.gpr[0]);
-    cr_assert(vm_resume(w.vm) == 0);
-    cr_assert(vm_resume(w.vm) == -EINVAL);
+    cr_assert(vm_resume(w.vm) == -EALREADY);
+    cr_assert(vm_step(w.vm, 1) == -EALREADY);
     do
         b = seen(&w);
     while (a.gpr[0] == b.gpr[0]);
@@ -145,10 +141,8 @@ static void *caller(void *ctx)
         int rc = vm_call(w->vm, look, &c);
         cr_assert(rc == 0 || rc == -ESHUTDOWN);
         if (i % 8 == 0 && vm_pause(w->vm) == 0) {
-            const struct cpu a = seen(w), b = seen(w);
-            cr_assert(a.gpr[0] == b.gpr[0]);
-            rc = vm_resume(w->vm);
-            cr_assert(rc == 0);
+            rc = vm_resume(w->vm); /* another caller may have been faster */
+            cr_assert(rc == 0 || rc == -EALREADY);
         }
     }
     return NULL;

@@ -207,6 +207,10 @@ void vm_run(struct vm *vm)
     uint64_t before = stats_now(), after;
 
     vm_calls_open(vm);
+    if (vm->opts.held) {
+        vm_stop_here(vm, VM_STOP_ASKED);
+        handle_asked(vm);
+    }
     while (vm->end == VM_RUNNING) {
         if (vm->call_due) {
             serve_calls(vm);

@@ -44,6 +44,7 @@ struct vm_opts {
     uint32_t audit;       /* check every invariant after every so many traps; 0: never */
     bool console;         /* COM1 on stdin and stdout */
     unsigned timeout_s;   /* 0: none */
+    bool held;            /* stand still before the first instruction, until somebody resumes */
     /* Tracing and breakpoints, soft CPU only. The caller gives lines, dumps and breaks; lines NULL
      * and no breaks: none. */
     struct trace_insn_opts trace;

@@ -87,7 +87,7 @@ void vm_calls_serve(struct vm *vm)
         atomic_fetch_and(&vm->asked, ~(uint32_t)VM_ASK_CALL);
         while (c->first)
             serve_one(vm);
-        if (!c->holders || vm->end != VM_RUNNING)
+        if (!c->held || vm->end != VM_RUNNING)
             break;
         if (!from)
             from = vm_board_freeze(vm);
@@ -117,7 +117,7 @@ void vm_stop_here(struct vm *vm, enum vm_stop_why why)
 {
     struct vm_calls *c = &vm->calls;
     pthread_mutex_lock(&c->lock);
-    c->holders++;
+    c->held = true;
     c->why = why;
     c->announced = false;
     atomic_store(&c->steps, 0);
@@ -175,8 +175,11 @@ static void hold(struct vm *vm, void *ctx)
     struct vm_calls *c = &vm->calls;
     (void)ctx;
     pthread_mutex_lock(&c->lock);
-    if (!c->holders++)
+    if (!c->held) {
+        c->held = true;
+        c->announced = false;
         c->why = VM_STOP_ASKED;
+    }
     pthread_mutex_unlock(&c->lock);
 }
 
@@ -185,7 +188,7 @@ int vm_pause(struct vm *vm)
     return vm_call(vm, hold, NULL);
 }
 
-/* What a holder wants to happen next. */
+/* What is to happen next. */
 struct go {
     uint64_t steps; /* 0: just go on */
     int rc;
@@ -196,10 +199,9 @@ static void go_on(struct vm *vm, void *ctx)
     struct vm_calls *c = &vm->calls;
     struct go *g = ctx;
     pthread_mutex_lock(&c->lock);
-    g->rc = !c->holders ? -EINVAL : g->steps && c->holders > 1 ? -EBUSY : 0;
-    if (!g->rc) {
-        if (!--c->holders)
-            c->announced = false;
+    g->rc = c->held ? 0 : -EALREADY;
+    if (c->held) {
+        c->held = false;
         atomic_store(&c->steps, g->steps);
     }
     pthread_mutex_unlock(&c->lock);

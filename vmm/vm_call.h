@@ -6,8 +6,8 @@
  * Rules:
  *  1. Everything of struct vm belongs to the vCPU's thread; another thread touches it in a function
  *     given to vm_call() only.
- *  2. While at least one holder has paused the machine, no guest instruction runs and guest time
- *     stands still; calls are served.
+ *  2. While the machine is held, no guest instruction runs and guest time stands still; calls are
+ *     served. The hold is one for all: who pauses, and who resumes, need not be the same.
  *  3. A call is served or refused within the time of one instruction and one trap, whatever the
  *     guest does; it never waits for the guest.
  */
@@ -45,7 +45,7 @@ struct vm_calls {
     pthread_mutex_t lock;
     pthread_cond_t answer;  /* for callers: a call is done */
     struct vm_call *first;  /* waiting, oldest first; under lock */
-    unsigned holders;       /* pauses not yet resumed; under lock */
+    bool held;              /* the machine is to stand still; under lock */
     bool open;              /* vm_run() serves calls; under lock */
     bool announced;         /* watchers know that the machine stands; under lock */
     _Atomic uint64_t steps; /* instructions to be run one by one, then stop */
@@ -69,18 +69,16 @@ void vm_calls_stepped(struct vm *vm);
  * vCPU's. 0; -ESHUTDOWN: the machine is not running (not yet, or no more), fn was not called. */
 int vm_call(struct vm *vm, void (*fn)(struct vm *vm, void *ctx), void *ctx);
 
-/* Hold the machine; the call returns when it stands still. Each holder resumes once. 0 or
- * -ESHUTDOWN. */
+/* Hold the machine; it stands still when the call returns. 0, also if it did before; -ESHUTDOWN. */
 int vm_pause(struct vm *vm);
-/* Let go; the machine goes on when the last holder has. 0; -ESHUTDOWN; -EINVAL: nobody holds it. */
+/* Let it go on. 0; -ESHUTDOWN; -EALREADY: nobody holds it. */
 int vm_resume(struct vm *vm);
-/* Let go like vm_resume(), run n >= 1 instructions, and stop again with VM_STOP_STEP, held by the
- * caller as before. Returns at once; a watcher hears of the stop. An instruction that faults into
- * the guest counts: its handler's first instruction is next. -EBUSY: others hold the machine too.
- */
+/* Of a held machine: run n >= 1 instructions and stand still again, with VM_STOP_STEP. Returns at
+ * once; a watcher hears of the stop. An instruction that faults into the guest counts: its
+ * handler's first instruction is next. -EINVAL: n is 0; -EALREADY: nobody holds it; -ESHUTDOWN. */
 int vm_step(struct vm *vm, uint64_t n);
-/* On the vCPU's thread (a hook, a watchpoint): stop as if a holder had paused it. That hold belongs
- * to whoever resumes it. */
+/* On the vCPU's thread (a hook, a watchpoint), or before vm_run(): hold the machine before its next
+ * instruction. */
 void vm_stop_here(struct vm *vm, enum vm_stop_why why);
 
 /* 0; -ENOSPC. From any thread; the watcher is copied. */

@@ -33,6 +33,7 @@ enum {
     O_SHADOW,
     O_KVM,
     O_QUIET,
+    O_HELD,
     O_TRACE,
     O_BREAK,
     O_SWAP,
@@ -58,6 +59,8 @@ static const struct opt table[] = {
     {"output", O_OUTPUT, OPT_VALUE},
     {"shadow-pages", O_SHADOW, OPT_VALUE},
     {"kvm-device", O_KVM, OPT_VALUE},
+    {"S", O_HELD, OPT_NONE},
+    {"paused", O_HELD, OPT_NONE},
     {"q", O_QUIET, OPT_NONE},
     {"quiet", O_QUIET, OPT_NONE},
     {"trace-insn", O_TRACE, OPT_VALUE},
@@ -190,6 +193,7 @@ static int take_option(struct run_args *a, struct opts *o, int id)
         a->vm.shadow_quota = (uint32_t)n;
         break;
     case O_KVM: a->vm.kvm_path = o->value; break;
+    case O_HELD: a->vm.held = true; break;
     case O_QUIET: a->quiet = true; break;
     case O_TRACE: a->trace = o->value; break;
     case O_BREAK: return take_break(a, o->value);
@@ -524,6 +528,7 @@ const struct cmd cmd_run = {
         "  --audit[=N]            check every invariant after every trap, or every N-th (slow)\n"
         "  --trace-insn FILE      write each instruction, and the registers that it changes (soft "
         "engine)\n"
+        "  -S, --paused           do not begin before a client resumes the machine\n"
         "  --break ADDR[,N]       when EIP is ADDR, dump the registers, before N more instructions "
         "too\n"
         "                         (soft engine; up to 16 times; to --trace-insn's file, else "
