@@ -1,11 +1,9 @@
 /*
  * The row that no other tool shows: what the guest's PTE says of a page, what backs it, what the
- * CPU's shadow PTE says, and why the two differ. Rows that say the same are folded.
+ * CPU's shadow PTE says, and why the two differ. This file finds the rows; pt_print.h writes them.
  */
 #ifndef UMBRA_VMM_PT_H
 #define UMBRA_VMM_PT_H
-
-#include <stdio.h>
 
 #include "vmm/vm.h"
 
@@ -21,11 +19,15 @@ enum pt_verdict {
     PT_NO_RAM,      /* beyond guest memory */
     PT_UNMAPPED,    /* the guest's tables map nothing here */
     PT_OUT_OF_STEP, /* the guest changed its entry and has not flushed: the CPU uses the old one */
-    PT_STALE,       /* the shadow says what the memory manager does not: a broken invariant */
+    PT_STALE,       /* the shadow says what neither the guest's table, which is marked in step,
+                       nor the memory manager does: a broken invariant */
     PT_VERDICTS
 };
 
-/* A run of pages that are alike: same state, frames either one after the other or not told. */
+/*
+ * A run of pages that are alike: same state, frames either one after the other or not told. "Of the
+ * first page" is what the others have as well, but for addresses, frames and slots.
+ */
 struct pt_row {
     la_t la;
     uint32_t pages;
@@ -44,20 +46,32 @@ struct pt_row {
     enum store_where where;  /* where a swapped page's content is; STORE_FREE for others */
     bool slots_run;          /* the others' swap slots follow one by one */
     uint32_t refs, maps;
+    struct shadow_when since; /* PT_OUT_OF_STEP: when the guest first wrote the table */
     enum pt_verdict verdict;
 };
 
-/* One short sentence. */
+/* The name for programs, and one short sentence for people. */
+const char *pt_verdict_word(enum pt_verdict v);
 const char *pt_verdict_text(enum pt_verdict v);
 
-/* Describe one page. */
+/* Describe the page of la, by itself. Reads guest page tables, which faults them in where they have
+ * been swapped out; else nothing changes. */
 void pt_page(struct vm *vm, la_t la, struct pt_row *out);
 
-/* Call emit for each folded row of first..last (bytes, both inside), in order. */
-void pt_walk(struct vm *vm, la_t first, la_t last, void (*emit)(void *ctx, const struct pt_row *),
-             void *ctx);
-
-void pt_print(struct vm *vm, la_t first, la_t last, FILE *out);
-void pt_print_json(struct vm *vm, la_t first, la_t last, FILE *out);
+/*
+ * The rows of first..last (bytes, both inside), in order, like neighbours folded into one:
+ *
+ *     for (pt_begin(&it, vm, first, last); pt_next(&it, &row);)
+ *
+ * The machine must not run in between.
+ */
+struct pt_iter {
+    struct vm *vm;
+    uint64_t next, end; /* page numbers: to be looked at next, behind the last */
+    struct pt_row ahead;
+    bool pending; /* ahead holds the first page of the row to come */
+};
+void pt_begin(struct pt_iter *it, struct vm *vm, la_t first, la_t last);
+bool pt_next(struct pt_iter *it, struct pt_row *out);
 
 #endif

@@ -236,9 +236,10 @@ void vm_run(struct vm *vm)
         e->ops->run(e, &t);
         after = stats_now();
         hist_add(&vm->stats.guest, after - before);
+        vm->traps++;
         handle_trap(vm, e, &t);
         vm_swap_balance(vm);
-        if (vm->opts.audit && ++vm->traps % vm->opts.audit == 0)
+        if (vm->opts.audit && vm->traps % vm->opts.audit == 0)
             audit(vm);
         before = stats_now();
         hist_add(&vm->stats.trap[t.kind], before - after);

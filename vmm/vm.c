@@ -139,6 +139,12 @@ static void on_guest_memory_written(void *ctx, gpa_t gpa, frame_t f, uint32_t le
         shadow_table_written(vm->shadow, gfn_of(gpa));
 }
 
+static void on_moment(void *ctx, struct shadow_when *out)
+{
+    const struct vm *vm = ctx;
+    *out = (struct shadow_when){vm->traps, vm_board_now(vm)};
+}
+
 /* --- engines --------------------------------------------------------------------------------- */
 
 static int add_kvm(struct vm *vm, const struct engine_env *env, const struct kvm_host *host,
@@ -336,7 +342,10 @@ static int add_memory(struct vm *vm, struct errmsg *err)
         (struct gmem){.mm = vm->mm, .bytes = ram, .written = on_guest_memory_written, .ctx = vm};
     space_init(vm);
     rc = shadow_create(&vm->gmem, vm->opts.shadow_quota, &vm->shadow);
-    return rc < 0 ? err_set(err, rc, "shadow tables: %s", strerror(-rc)) : 0;
+    if (rc < 0)
+        return err_set(err, rc, "shadow tables: %s", strerror(-rc));
+    shadow_set_clock(vm->shadow, on_moment, vm);
+    return 0;
 }
 
 int vm_create(const struct vm_opts *o, struct vm **out, struct errmsg *err)

@@ -97,7 +97,7 @@ struct vm {
     uint32_t guest_error;              /* of FAULT_GUEST */
     uint32_t fault_result, fault_path; /* of the last fault that mm answered */
     struct vm_swap swap;
-    uint64_t traps; /* handled so far; counted with audit only */
+    uint64_t traps; /* so far, the one at hand included */
     enum vm_end end;
     int exit_status;        /* of VM_END_EXIT */
     char end_text[512];     /* what happened, for people */
@@ -155,6 +155,8 @@ enum fault_outcome fault_handle(struct vm *vm, la_t la, uint32_t error);
 int vm_board_create(struct vm *vm, struct errmsg *err);
 void vm_board_destroy(struct vm *vm);
 bool vm_board_io(void *vm, uint16_t port, unsigned size, bool in, uint32_t count, void *data);
+/* Device time: nanoseconds since the machine's start. */
+uint64_t vm_board_now(const struct vm *vm);
 /* Bring the devices up to the present. */
 void vm_board_update(struct vm *vm);
 /* The vector of a pending interrupt, acknowledged; -1 if there is none. */

@@ -58,10 +58,14 @@ static uint64_t monotonic_ns(void)
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
+uint64_t vm_board_now(const struct vm *vm)
+{
+    return monotonic_ns() - vm->start_ns;
+}
+
 static uint64_t now_ns(void *ctx)
 {
-    const struct vm *vm = ctx;
-    return monotonic_ns() - vm->start_ns;
+    return vm_board_now(ctx);
 }
 
 static void *alarm_thread(void *ctx)

@@ -12,7 +12,7 @@
 #include "vmm/cmd/cmd.h"
 #include "vmm/cmd/opts.h"
 #include "vmm/kvm/kvm.h"
-#include "vmm/pt.h"
+#include "vmm/pt_print.h"
 #include "vmm/soft_engine.h"
 #include "vmm/vm.h"
 

@@ -356,18 +356,23 @@ static unsigned level_index(la_t la, unsigned level)
 
 uint32_t shadow_find(const struct shadow *sh, la_t la, bool user)
 {
+    return shadow_find_at(sh, la, user, 1);
+}
+
+uint32_t shadow_find_at(const struct shadow *sh, la_t la, bool user, unsigned last)
+{
     /* Not only a root in use: what INVLPG finds nothing of must not come back with the view. */
     const int cur = sh->current[view_of(sh, user)];
     if (cur < 0)
         return NO_ENTRY;
     uint32_t page = sh->root[cur].pdpt;
-    for (unsigned level = 3; level > 1; level--) {
+    for (unsigned level = 3; level > last; level--) {
         const spte_t e = shadow_entry_get(sh, page * ENTRIES + level_index(la, level));
         if (!spte_present(e))
             return NO_ENTRY;
         page = arena_page_of(spte_addr(e));
     }
-    return page * ENTRIES + level_index(la, 1);
+    return page * ENTRIES + level_index(la, last);
 }
 
 static bool effective_write(const struct shadow *sh, bool user, const struct walk *w)

@@ -57,6 +57,15 @@ struct shadow_stats {
 int shadow_create(struct gmem *g, uint32_t quota, struct shadow **out);
 void shadow_destroy(struct shadow *sh);
 
+/* A moment of the machine's life, by whatever numbers its owner counts with. */
+struct shadow_when {
+    uint64_t trap; /* how many traps there had been */
+    uint64_t ns;   /* device time */
+};
+/* now fills in the present moment. Without it every moment is 0. */
+void shadow_set_clock(struct shadow *sh, void (*now)(void *ctx, struct shadow_when *out),
+                      void *ctx);
+
 /* --- spaces ----------------------------------------------------------------------------------- */
 
 #define SHADOW_SPACES 64
@@ -95,6 +104,15 @@ void shadow_table_written(struct shadow *sh, gfn_t gfn);
 
 /* Is gfn a guest table that is in step, so that the guest may not write it unseen? */
 bool shadow_table_protected(const struct shadow *sh, gfn_t gfn);
+
+/* How what translates la in one view stands to the guest's tables as they are now. */
+enum shadow_step {
+    SHADOW_IN_STEP,     /* it says what they do, or nothing */
+    SHADOW_OUT_OF_STEP, /* the guest has changed an entry and not flushed: *since that table has
+                           been out of step */
+    SHADOW_BROKEN,      /* they differ, but the table is marked in step: I4 does not hold */
+};
+enum shadow_step shadow_step(struct shadow *sh, la_t la, bool user, struct shadow_when *since);
 
 /* --- mapping ---------------------------------------------------------------------------------- */
 

@@ -43,6 +43,7 @@ struct shadow_page {
     bool multi;  /* it hangs, or has hung, at several linear addresses */
     bool used;
     bool unsync;                       /* the guest may have written the table since */
+    struct shadow_when since;          /* ... when it first did */
     uint16_t live;                     /* entries in use */
     uint32_t hash_next;                /* page + 1 */
     uint32_t older, newer;             /* by birth; page + 1 */
@@ -84,6 +85,8 @@ struct shadow {
     uint32_t oldest, newest; /* page + 1 */
     uint32_t unsync;         /* head of the list; page + 1 */
     struct shadow_stats stats;
+    void (*now)(void *ctx, struct shadow_when *out); /* may be NULL */
+    void *now_ctx;
 };
 
 spte_t shadow_entry_get(const struct shadow *sh, uint32_t entry);
@@ -94,6 +97,8 @@ void shadow_entry_clear(struct shadow *sh, uint32_t entry);
 /* Index of the leaf entry for la under the current root of a view; NO_ENTRY: the walk ends above.
  */
 uint32_t shadow_find(const struct shadow *sh, la_t la, bool user);
+/* The same for the entry of another level, 1 to 3. */
+uint32_t shadow_find_at(const struct shadow *sh, la_t la, bool user, unsigned level);
 void shadow_flush_engines(struct shadow *sh);
 
 /* shadow_sync.c */

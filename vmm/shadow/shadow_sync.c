@@ -7,12 +7,20 @@
  */
 #include "vmm/shadow/shadow_int.h"
 
+void shadow_set_clock(struct shadow *sh, void (*now)(void *ctx, struct shadow_when *out), void *ctx)
+{
+    sh->now = now;
+    sh->now_ctx = ctx;
+}
+
 /* --- the list of tables out of step ---------------------------------------------------------- */
 
 static void unsync_add(struct shadow *sh, uint32_t page)
 {
     struct shadow_page *sp = &sh->page[page];
     sp->unsync = true;
+    if (sh->now)
+        sh->now(sh->now_ctx, &sp->since);
     sp->unsync_prev = 0;
     sp->unsync_next = sh->unsync;
     if (sh->unsync)
@@ -86,6 +94,37 @@ static bool still_true(const struct shadow_page *sp, spte_t s, gpte_t was, gpte_
     if (sp->role.level == 1)
         return gpte_dirty(now) || !(s.raw & SPTE_W);
     return gpte_dirty(now) || !gpte_dirty(was); /* a large page's splinter may be writable */
+}
+
+/* One entry on the way; true if it is in step. */
+static bool entry_in_step(struct shadow *sh, uint32_t entry, enum shadow_step *step,
+                          struct shadow_when *since)
+{
+    const uint32_t page = entry / ENTRIES;
+    const struct shadow_page *sp = &sh->page[page];
+    const spte_t s = shadow_entry_get(sh, entry);
+    gpte_t now;
+
+    if (sp->role.kind != ROLE_TABLE || !shadow_entry_used(s))
+        return true;
+    if (shadow_guest_entry(sh, page, entry % ENTRIES, &now) == 0 &&
+        still_true(sp, s, sh->snapshot[entry], now))
+        return true;
+    *step = sp->unsync ? SHADOW_OUT_OF_STEP : SHADOW_BROKEN;
+    *since = sp->since;
+    return false;
+}
+
+enum shadow_step shadow_step(struct shadow *sh, la_t la, bool user, struct shadow_when *since)
+{
+    enum shadow_step step = SHADOW_IN_STEP;
+    const uint32_t leaf = shadow_find(sh, la, user);
+
+    /* What ends above translates nothing. */
+    if (leaf != NO_ENTRY && shadow_entry_used(shadow_entry_get(sh, leaf)) &&
+        entry_in_step(sh, shadow_find_at(sh, la, user, 2), &step, since))
+        (void)entry_in_step(sh, leaf, &step, since);
+    return step;
 }
 
 static void sync_entry(struct shadow *sh, uint32_t page, uint32_t index)
