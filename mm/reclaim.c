@@ -17,7 +17,8 @@
 enum {
     BATCH = 32,        /* frames that one round looks at, or frees */
     DIRECT_TRIES = 16, /* rounds that one allocation waits for */
-    NAP_MS = 20,       /* the background thread's rest when it got nowhere */
+    PATIENCE = 1024, /* failed writes that one allocation forgives, beyond each frame's two tries */
+    NAP_MS = 20,     /* the background thread's rest when it got nowhere */
 };
 
 struct reclaim {
@@ -63,38 +64,67 @@ static uint32_t shrink_inactive(struct pool *p, uint32_t want, uint32_t *coming)
     return n;
 }
 
-/* LOCK_SCAN held. */
-static uint32_t reclaim_some(struct pool *p, uint32_t want)
+static uint64_t count_of(struct pool *p, enum mm_counter c)
+{
+    return atomic_load(&p->counters[c]);
+}
+
+/* Reap what was written; wait for it as long as nothing has been freed since. */
+static void reap(struct pool *p, uint64_t freed_before)
 {
     struct swap *sw = swap_use(p);
-    uint64_t before = atomic_load(&p->counters[CNT_freed]);
-    uint32_t coming = 0;
+    if (!sw)
+        return;
+    swap_poll(sw, false);
+    while (count_of(p, CNT_freed) == freed_before && atomic_load(&sw->in_flight) > 0)
+        swap_poll(sw, true);
+    swap_leave(sw);
+}
+
+/*
+ * LOCK_SCAN held. With `must`, a round whose writes all failed is followed by another, so that a
+ * medium that fails most of them is not taken for one that is full; without, it is left at that.
+ */
+static uint32_t reclaim_some(struct pool *p, uint32_t want, bool must)
+{
+    const uint64_t freed = count_of(p, CNT_freed), errors = count_of(p, CNT_write_errors);
     /* each frame is met twice at most: once to lose its accessed bit, once to go */
     int64_t budget = 2 * ((int64_t)lru_count(p, LRU_ACTIVE) + lru_count(p, LRU_INACTIVE)) + BATCH;
-    while (coming < want && budget > 0) {
-        uint32_t seen = 0;
-        if (lru_count(p, LRU_INACTIVE) < lru_count(p, LRU_ACTIVE))
-            seen += age_active(p);
-        seen += shrink_inactive(p, want, &coming);
-        if (seen == 0)
-            break;
-        budget -= seen;
+    uint64_t forgiven = 0;
+    bool again = true;
+    while (again) {
+        uint32_t coming = 0;
+        while (coming < want && budget > 0) {
+            uint32_t seen = 0;
+            if (lru_count(p, LRU_INACTIVE) < lru_count(p, LRU_ACTIVE))
+                seen += age_active(p);
+            seen += shrink_inactive(p, want, &coming);
+            if (seen == 0)
+                break;
+            budget -= seen;
+        }
+        reap(p, freed);
+        const uint64_t failed = count_of(p, CNT_write_errors) - errors;
+        const uint64_t more = failed < PATIENCE ? failed : PATIENCE;
+        budget += (int64_t)(more - forgiven);
+        again = must && budget > 0 && count_of(p, CNT_freed) == freed &&
+                (coming > 0 || more > forgiven);
+        forgiven = more;
     }
-    if (sw) {
-        swap_poll(sw, false);
-        while (atomic_load(&p->counters[CNT_freed]) == before && atomic_load(&sw->in_flight) > 0)
-            swap_poll(sw, true);
-        swap_leave(sw);
-    }
-    return (uint32_t)(atomic_load(&p->counters[CNT_freed]) - before);
+    return (uint32_t)(count_of(p, CNT_freed) - freed);
+}
+
+static uint32_t reclaim_round(struct pool *p, uint32_t n, bool must)
+{
+    lock_take(&p->scan_lock, LOCK_SCAN);
+    uint32_t freed = reclaim_some(p, n, must);
+    lock_drop(&p->scan_lock, LOCK_SCAN);
+    return freed;
 }
 
 uint32_t pool_reclaim(struct pool *p, uint32_t n)
 {
-    lock_take(&p->scan_lock, LOCK_SCAN);
-    uint32_t freed = reclaim_some(p, n);
-    lock_drop(&p->scan_lock, LOCK_SCAN);
-    return freed;
+    return reclaim_round(p, n, false);
 }
 
 /* --- one mm at its limit ------------------------------------------------------------------------
@@ -164,7 +194,7 @@ static frame_t take_hard(struct pool *p, bool *zeroed, uint32_t *path)
     *path |= MM_PATH_RECLAIM;
     pool_count(p, CNT_direct);
     for (int i = 0; i < DIRECT_TRIES; i++) {
-        uint32_t freed = pool_reclaim(p, BATCH);
+        uint32_t freed = reclaim_round(p, BATCH, true);
         frame_t f = pool_take(p, zeroed);
         if (f != FRAME_NONE || freed == 0)
             return f;

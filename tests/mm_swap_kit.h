@@ -23,13 +23,20 @@ struct swap_kit {
     char path[64];
     /* errors to give to disk transfers, by aio_hook */
     _Atomic int fail_reads, fail_writes; /* so many from now on; -1: all */
+    _Atomic int pass_every;              /* not 0: of so many writes one succeeds, the last */
+    _Atomic int asked;                   /* ... and so many were seen */
 };
 
 static inline int swap_hook(void *ctx, enum aio_point at, const struct aio_req *req)
 {
     struct swap_kit *s = ctx;
     _Atomic int *n = req->op == AIO_READ ? &s->fail_reads : &s->fail_writes;
-    if (at != AIO_AT_COMPLETE || atomic_load(n) == 0)
+    if (at != AIO_AT_COMPLETE)
+        return 0;
+    const int every = req->op == AIO_WRITE ? atomic_load(&s->pass_every) : 0;
+    if (every > 0)
+        return (atomic_fetch_add(&s->asked, 1) + 1) % every == 0 ? 0 : -EIO;
+    if (atomic_load(n) == 0)
         return 0;
     if (atomic_load(n) > 0)
         atomic_fetch_sub(n, 1);
@@ -68,6 +75,13 @@ static inline uint32_t swap_used(struct swap_kit *s)
     struct store_stats st;
     store_get_stats(s->st, &st);
     return st.slots.used;
+}
+
+static inline uint32_t swap_bad(struct swap_kit *s)
+{
+    struct store_stats st;
+    store_get_stats(s->st, &st);
+    return st.slots.bad;
 }
 
 /* Everything goes; counts end at exactly zero (32). */

@@ -365,6 +365,48 @@ Test(mm_reclaim, b31_thrashing_makes_progress)
     swap_close(&s);
 }
 
+/* Of 40 writes one succeeds, whole rounds of reclaim come to nothing, slots go bad by the dozen: as
+ * long as there are slots, the faulting thread goes on until it has a frame. */
+Test(mm_reclaim, b31_an_area_that_fails_most_writes_is_no_out_of_memory_while_slots_are_left)
+{
+    for (enum swap_mode mode = ON_DISK; mode < SWAP_MODES; mode++) {
+        struct swap_kit s;
+        swap_open(&s, mode, 128, 16384);
+        s.pass_every = 40;
+        for (gfn_t g = 0; g < 300; g++)
+            kit_store(&s.k, s.k.mm, g, g);
+        struct mm_counters c = counters(&s);
+        cr_expect_gt(c.write_errors, 39 * 170);
+        s.pass_every = 0;
+        for (gfn_t g = 0; g < 300; g++)
+            cr_assert_eq(kit_load(&s.k, s.k.mm, g), g);
+        swap_close(&s);
+    }
+}
+
+/* When every write fails, it ends: with what there is tried a few times, not with all slots. */
+Test(mm_reclaim, b31_an_area_that_fails_every_write_ends_in_oom_not_in_a_hang)
+{
+    for (enum swap_mode mode = ON_DISK; mode < SWAP_MODES; mode++) {
+        struct swap_kit s;
+        gfn_t n = 0;
+        swap_open(&s, mode, 128, 16384);
+        s.fail_writes = -1;
+        for (struct mm_fault f;; n++) {
+            f = mm_fault(s.k.mm, n, MM_ACCESS_WRITE);
+            if (f.result != MM_MINOR)
+                break;
+            fill_noise(kit_bytes(&s.k, f.frame), n);
+        }
+        cr_expect_eq(n, 127, "each frame was given: %u", n);
+        kit_audit(&s.k);
+        cr_expect_leq(swap_bad(&s), 2048, "%u slots lost", swap_bad(&s));
+        s.fail_writes = 0;
+        kit_store(&s.k, s.k.mm, n, n); /* a medium that is well again */
+        swap_close(&s);
+    }
+}
+
 Test(mm_reclaim, b31_a_pool_too_small_to_copy_ends_in_oom_not_in_a_hang)
 {
     struct swap_kit s;
