@@ -1,5 +1,5 @@
 # Guests whose memory the monitor manages, through "umbra test", on each engine and under audit.
-foreach(guest zero cow prot window shared exit swap thrash ahead args)
+foreach(guest zero cow fork prot window shared exit swap thrash ahead args)
   foreach(engine soft kvm hybrid)
     set(how --engine ${engine})
     set(need)
@@ -30,3 +30,19 @@ foreach(guest zero cow prot window shared exit swap thrash ahead args)
 endforeach()
 umbra_script_test(cmd_test TIMEOUT 120)
 umbra_script_test(spaces_same LABEL guest TIMEOUT 300)
+
+# What the table of pages says after a fork, after the child's writes, after the parent's.
+foreach(engine soft kvm hybrid)
+  set(run ${GUEST_DIR}/mm_fork.elf -m 8M --pt 0x40000000+32k)
+  umbra_guest_test(fork_table ENGINE ${engine}
+    CHECK -n "^not ok" -g "^40000000-40007fff +8 .* 2/2 +copy-on-write"
+    RUN ${run} -append stop=fork)
+  umbra_guest_test(fork_table_child ENGINE ${engine}
+    CHECK -n "^not ok" -g "^40000000-40003fff +4 .* P-AD +P- .* 1/1 +the last owner"
+          -g "^40004000-40007fff +4 .* 2/2 +copy-on-write"
+    RUN ${run} -append stop=child)
+  umbra_guest_test(fork_table_parent ENGINE ${engine}
+    CHECK -n "^not ok" -g "^40000000-40001fff +2 .* PWAD +PW .* 1/1 +in step" -g "^40002000-40003fff +2 .* 1/1 +the last owner"
+          -g "^40004000-40005fff +2 .* PWAD +PW .* 1/1 +in step" -g "^40006000-40007fff +2 .* 2/2 +copy-on-write"
+    RUN ${run})
+endforeach()

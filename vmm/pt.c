@@ -10,6 +10,7 @@ static const struct {
     [PT_IN_STEP] = {"in-step", "in step: the CPU may do what the guest may"},
     [PT_NOT_FAULTED] = {"not-faulted", "backed, not yet faulted by the CPU"},
     [PT_COW] = {"cow", "copy-on-write: shared, a write copies"},
+    [PT_LAST] = {"last-owner", "the last owner: its next write is in place"},
     [PT_CLEAN] = {"clean", "read-only until dirty"},
     [PT_WATCHED] = {"watched", "a guest page table: read-only until its next write"},
     [PT_SWAPPED] = {"swapped", "swapped out"},
@@ -60,7 +61,11 @@ static enum pt_verdict judge(struct vm *vm, const struct pt_row *r, enum shadow_
         return PT_IN_STEP;
     if (shadow_table_protected(vm->shadow, gfn_of(r->gpa)))
         return PT_WATCHED;
-    return r->maps > 1 ? PT_COW : write ? PT_IN_STEP : PT_CLEAN;
+    if (r->maps > 1)
+        return PT_COW;
+    if (write)
+        return PT_IN_STEP;
+    return pte_dirty(r->backing) && !pte_writable(r->backing) ? PT_LAST : PT_CLEAN;
 }
 
 static void look_at_guest(struct vm *vm, la_t la, struct pt_row *out)

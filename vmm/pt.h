@@ -13,6 +13,7 @@ enum pt_verdict {
     PT_IN_STEP,     /* the CPU may do what the guest may */
     PT_NOT_FAULTED, /* backed, but the CPU has not used it yet (or no longer has it) */
     PT_COW,         /* a frame of more than one owner: a write copies */
+    PT_LAST,        /* shared by fork once, and now one owner's: its next write copies nothing */
     PT_CLEAN,       /* read-only until dirty: the guest's entry or the memory manager's is clean */
     PT_WATCHED,     /* a guest page table: read-only so that its next write is seen */
     PT_SWAPPED,     /* the page is in the swap area */
