@@ -46,11 +46,12 @@ static enum fault_outcome no_table(struct vm *vm, int err, const struct walk *w)
     return no_page(vm, err, "the page table in guest page", leaf ? w->pte_at : w->pde_at);
 }
 
-/* There is no RAM: the soft CPU does the access, to a bus where nobody answers. */
+/* There is no RAM: the soft CPU does the access, on the MMIO bus. */
 static enum fault_outcome no_memory(struct vm *vm, const struct fault *f)
 {
     const la_t pc = vm->cpu.seg[SEG_CS].base + vm->cpu.eip;
-    if (f->acc.fetch || f->la == pc) {
+    const struct mmio_range *r = mmio_find(&vm->board.mmio, f->walk.gpa);
+    if ((f->acc.fetch || f->la == pc) && !(r && r->code)) {
         vm_finish(
             vm, VM_END_WILD,
             "the guest executes at %08x, where there is no memory (guest-physical %09llx, RAM ends "
@@ -104,6 +105,15 @@ static enum fault_outcome window_fault(struct vm *vm, struct fault *f)
     return FAULT_EMULATE;
 }
 
+/* A write to memory that cannot be written is done on the MMIO bus, where it comes to nothing. */
+static enum fault_outcome rom_write(struct vm *vm, const struct fault *f)
+{
+    vm->stats.mmio++;
+    if (shadow_map_mmio(vm->shadow, f->la & ~PAGE_MASK, f->acc.user, &f->walk) < 0)
+        return quota_too_small(vm);
+    return FAULT_EMULATE;
+}
+
 /* Map what backs the page. */
 static enum fault_outcome resolve(struct vm *vm, const struct fault *f)
 {
@@ -127,7 +137,7 @@ static enum fault_outcome resolve(struct vm *vm, const struct fault *f)
     }
     const bool code = vm->code_frame && vm->code_frame[m.frame];
     if (shadow_map(vm->shadow, f->la & ~PAGE_MASK, f->acc.user, &f->walk, m.frame,
-                   m.writable && !code) < 0)
+                   m.writable && !code && !vm_rom_locked(vm, f->walk.gpa)) < 0)
         return quota_too_small(vm);
     return FAULT_RETRY;
 }
@@ -149,8 +159,10 @@ enum fault_outcome fault_handle(struct vm *vm, la_t la, uint32_t error)
     }
     if (space_rules(vm) && la >= SPACE_WINDOW)
         return window_fault(vm, &f);
-    if (!space_rules(vm) && !space_has(vm, f.walk.gpa))
+    if (!space_has(vm, f.walk.gpa) && (!space_rules(vm) || mmio_find(&vm->board.mmio, f.walk.gpa)))
         return no_memory(vm, &f);
+    if (f.acc.write && vm_rom_locked(vm, f.walk.gpa))
+        return rom_write(vm, &f);
     const enum fault_outcome o = resolve(vm, &f);
     stats_fault(&vm->stats, vm->fault_result, vm->fault_path, stats_now() - start);
     return o;

@@ -134,7 +134,7 @@ bool space_has(const struct vm *vm, gpa_t gpa)
     struct mm_page_info i;
     if (!gmem_valid(vm->as, gpa, 1) || gpa >= vm->as->bytes)
         return false;
-    if (!vm->spaces.managed)
+    if (!vm->spaces.managed && gpa > ROM_LAST)
         return true;
     mm_page_info(vm->as->mm, gfn_of(gpa), &i);
     return i.in_region;

@@ -16,23 +16,6 @@
 
 /* --- what the engines ask -------------------------------------------------------------------- */
 
-/* Where no RAM is, a PC's bus floats: all ones, writes go nowhere. */
-static uint32_t on_mmio_read(void *ctx, gpa_t gpa, unsigned size)
-{
-    const struct vm *vm = ctx;
-    if (space_rules(vm) && gpa >= SPACE_WINDOW)
-        return space_window_read(vm, gpa, size);
-    return UINT32_MAX >> (32 - 8 * size);
-}
-
-static void on_mmio_write(void *ctx, gpa_t gpa, uint32_t val, unsigned size)
-{
-    (void)ctx;
-    (void)gpa;
-    (void)val;
-    (void)size;
-}
-
 static uint64_t on_tsc(void *ctx)
 {
     const struct vm *vm = ctx;
@@ -265,8 +248,8 @@ static int add_engines(struct vm *vm, struct errmsg *err)
     vm->tsc_base = vm->kvm ? kvm_engine_tsc_offset(vm->kvm) : 0 - stats_now();
     const struct soft_engine_env senv = {.ctx = vm,
                                          .cpuid = {.pae = true, .nx = true, .hypervisor = true},
-                                         .mmio_read = on_mmio_read,
-                                         .mmio_write = on_mmio_write,
+                                         .mmio_read = vm_board_mmio_read,
+                                         .mmio_write = vm_board_mmio_write,
                                          .tsc = on_tsc,
                                          .cr_written = on_cr_written,
                                          .invlpg = on_invlpg,
@@ -334,8 +317,7 @@ static int add_memory(struct vm *vm, struct errmsg *err)
         return rc;
     rc = mm_create(vm->pool, "guest RAM", &vm->mm);
     if (!rc)
-        rc = mm_map_anon(vm->mm, 0, (uint32_t)(ram >> PAGE_SHIFT), MM_READ | MM_WRITE | MM_EXEC,
-                         MM_ANON_PRIVATE);
+        rc = vm_rom_map_ram(vm);
     if (rc < 0)
         return err_set(err, rc, "guest memory: %s", strerror(-rc));
     vm->gmem =
@@ -398,6 +380,7 @@ void vm_destroy(struct vm *vm)
         mm_destroy(vm->mm);
     if (vm->pool)
         pool_destroy(vm->pool);
+    vm_rom_destroy(vm);
     vm_calls_destroy(&vm->calls);
     free(vm);
 }

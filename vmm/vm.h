@@ -19,6 +19,7 @@
 #include "vmm/stats.h"
 #include "vmm/trace_insn.h"
 #include "vmm/vm_call.h"
+#include "vmm/vm_rom.h"
 #include "vmm/vm_swap.h"
 
 enum vm_engine { VM_ENGINE_AUTO, VM_ENGINE_KVM, VM_ENGINE_SOFT };
@@ -97,6 +98,7 @@ struct vm {
     uint32_t guest_error;              /* of FAULT_GUEST */
     uint32_t fault_result, fault_path; /* of the last fault that mm answered */
     struct vm_swap swap;
+    struct vm_rom rom;
     uint64_t traps; /* so far, the one at hand included */
     enum vm_end end;
     int exit_status;        /* of VM_END_EXIT */
@@ -155,6 +157,9 @@ enum fault_outcome fault_handle(struct vm *vm, la_t la, uint32_t error);
 int vm_board_create(struct vm *vm, struct errmsg *err);
 void vm_board_destroy(struct vm *vm);
 bool vm_board_io(void *vm, uint16_t port, unsigned size, bool in, uint32_t count, void *data);
+/* An access of size 1, 2 or 4 within a page where no RAM is, or a write to a locked ROM. */
+uint32_t vm_board_mmio_read(void *vm, gpa_t gpa, unsigned size);
+void vm_board_mmio_write(void *vm, gpa_t gpa, uint32_t val, unsigned size);
 /* Device time: nanoseconds since the machine's start. */
 uint64_t vm_board_now(const struct vm *vm);
 /* Bring the devices up to the present. */

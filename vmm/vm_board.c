@@ -148,6 +148,31 @@ bool vm_board_io(void *ctx, uint16_t port, unsigned size, bool in, uint32_t coun
     return vm->end == VM_RUNNING && !space_moved(vm) && !(vm->intr && vm->kvm);
 }
 
+/* --- accesses where no RAM is ----------------------------------------------------------------- */
+
+uint32_t vm_board_mmio_read(void *ctx, gpa_t gpa, unsigned size)
+{
+    struct vm *vm = ctx;
+    uint32_t val = 0;
+    if (space_rules(vm) && gpa >= SPACE_WINDOW)
+        return space_window_read(vm, gpa, size);
+    if (!vm_rom_locked(vm, gpa))
+        return mmio_read(&vm->board.mmio, gpa, size);
+    const int rc = gmem_read(&vm->gmem, gpa, &val, size);
+    if (rc < 0)
+        fault_no_page(vm, rc, "a ROM's page", gpa);
+    return val;
+}
+
+void vm_board_mmio_write(void *ctx, gpa_t gpa, uint32_t val, unsigned size)
+{
+    struct vm *vm = ctx;
+    if ((space_rules(vm) && gpa >= SPACE_WINDOW) || vm_rom_locked(vm, gpa))
+        return;
+    mmio_write(&vm->board.mmio, gpa, val, size);
+    arm_alarm(vm); /* a timer may have been programmed */
+}
+
 /* --- interrupts ------------------------------------------------------------------------------ */
 
 int vm_board_ack(struct vm *vm)

@@ -20,6 +20,7 @@ int board_init(struct board *b, const struct board_config *c)
 {
     int err;
     bus_init(&b->bus);
+    mmio_init(&b->mmio);
     b->clock = c->clock;
     if ((err = pic_init(&b->pic, &b->bus, c->intr)) != 0 ||
         (err = pit_init(&b->pit, &b->bus, c->clock, irq(b, IRQ_PIT))) != 0 ||

@@ -1,5 +1,5 @@
 /*
- * The devices of a PC on one bus, wired to each other: what a machine needs to hold of them.
+ * The devices of a PC on its two buses, wired to each other: what a machine needs to hold of them.
  */
 #ifndef UMBRA_VMM_DEV_BOARD_H
 #define UMBRA_VMM_DEV_BOARD_H
@@ -10,6 +10,7 @@
 #include "vmm/dev/exitport.h"
 #include "vmm/dev/kbd.h"
 #include "vmm/dev/lines.h"
+#include "vmm/dev/mmio.h"
 #include "vmm/dev/pcinone.h"
 #include "vmm/dev/pic.h"
 #include "vmm/dev/pit.h"
@@ -18,6 +19,7 @@
 
 struct board {
     struct bus bus;
+    struct mmio mmio;
     struct pic pic;
     struct pit pit;
     struct rtc rtc;
@@ -40,7 +42,8 @@ struct board_config {
     uint64_t ram_bytes;
 };
 
-/* 0, or bus_claim's error. The board must stay where it is: its devices point at each other. */
+/* 0, or bus_claim's or mmio_claim's error. The board must stay where it is: its devices point at
+ * each other. */
 int board_init(struct board *b, const struct board_config *config);
 
 /* Bring every device up to the present: after board_deadline() has passed, and when com1 has input.
