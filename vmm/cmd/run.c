@@ -7,14 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "mm/counters.h"
 #include "mm/reclaim.h"
 #include "vmm/cmd/cmd.h"
 #include "vmm/cmd/opts.h"
-#include "vmm/kvm/kvm.h"
 #include "vmm/pt_print.h"
-#include "vmm/soft_engine.h"
 #include "vmm/vm.h"
+#include "vmm/vm_report.h"
 
 enum {
     O_MEM = 1,
@@ -231,109 +229,6 @@ static int parse(struct run_args *a, int argc, char **argv)
 
 /* --- reports --------------------------------------------------------------------------------- */
 
-/* Rows of --stats that the machine's own statistics do not have. */
-struct extras {
-    struct stats_extra row[STATS_EXTRAS];
-    size_t n;
-};
-
-static void extra(struct extras *x, const char *name, uint64_t value)
-{
-    if (x->n < STATS_EXTRAS)
-        x->row[x->n++] = (struct stats_extra){name, value};
-}
-
-static void add_memory(struct extras *x, struct vm *vm)
-{
-    struct shadow_stats sh;
-    struct pool_stats po;
-    struct mm_stats mm;
-
-    shadow_get_stats(vm->shadow, &sh);
-    pool_get_stats(vm->pool, &po);
-    mm_get_stats(vm->mm, &mm);
-    extra(x, "pages resident", mm.resident);
-    extra(x, "pages swapped out", mm.swapped);
-    extra(x, "pool frames, most", po.frames_max);
-    extra(x, "pool frames, grown to", po.frames_grown);
-    extra(x, "pool growth steps", po.grows);
-    extra(x, "shadow table pages", sh.pages);
-    extra(x, "shadow leaf entries", sh.leaves);
-    extra(x, "shadow entries restricted", sh.restricts);
-    extra(x, "shadow tables reclaimed", sh.reclaims);
-}
-
-static void add_engines(struct extras *x, struct vm *vm)
-{
-    struct kvm_engine_stats k;
-
-    extra(x, "soft CPU instructions", soft_engine_insns(vm->soft));
-    if (!vm->kvm)
-        return;
-    kvm_engine_get_stats(vm->kvm, &k);
-    extra(x, "KVM_RUN calls", k.runs);
-    extra(x, "KVM_RUN calls to drain the queue", k.drains);
-    extra(x, "... drained on the way in", k.drains_on_the_way);
-    extra(x, "KVM entries with new segments", k.sregs);
-    extra(x, "port I/O exits of guest code", k.io);
-}
-
-/* What the memory manager has done; only what has happened, as most machines see little of it. */
-static void add_counters(struct extras *x, struct vm *vm)
-{
-    union {
-        struct mm_counters c;
-        uint64_t n[MM_COUNTER_COUNT];
-    } u;
-
-    mm_get_counters(vm->pool, &u.c);
-    for (int i = 0; i < MM_COUNTER_COUNT; i++)
-        if (u.n[i])
-            extra(x, mm_counter_text((enum mm_counter)i), u.n[i]);
-}
-
-static void add_store(struct extras *x, struct vm *vm)
-{
-    struct store_stats s;
-
-    if (!vm->opts.store)
-        return;
-    store_get_stats(vm->opts.store, &s);
-    extra(x, "swap slots", s.slots.total);
-    extra(x, "swap slots in use", s.slots.used);
-    extra(x, "swap slots that went bad", s.slots.bad);
-    extra(x, "same-filled pages out", s.writes_same);
-    extra(x, "same-filled pages back", s.reads_same);
-    extra(x, "compressed pool: pages in", s.writes_zpool);
-    extra(x, "compressed pool: pages out again", s.reads_zpool);
-    extra(x, "compressed pool: pages now", s.zpool_entries);
-    extra(x, "compressed pool: bytes held", s.zpool_held);
-    extra(x, "compressed pool: percent of their size", /* the ratio, of what is in it now */
-          s.zpool_entries ? s.zpool_data * 100 / (s.zpool_entries * PAGE_SIZE) : 0);
-    extra(x, "incompressible pages", s.bypassed);
-    extra(x, "pages written back from the compressed pool", s.written_back);
-    extra(x, "pages written to the swap file", s.writes_disk);
-    extra(x, "pages read from the swap file", s.reads_disk);
-    extra(x, "swap writes that failed", s.write_errors);
-    extra(x, "swap reads that failed", s.read_errors);
-    extra(x, "swap contents that did not match", s.torn);
-    extra(x, "swap writes refused for want of room", s.full);
-}
-
-static void print_stats(const struct run_args *a, struct vm *vm, FILE *out)
-{
-    struct extras x = {.n = 0};
-
-    add_memory(&x, vm);
-    add_counters(&x, vm);
-    add_store(&x, vm);
-    add_engines(&x, vm);
-    if (a->stats_json || a->json)
-        stats_print_json(&vm->stats, vm_engine_name(vm), x.row, x.n, out);
-    else
-        stats_print(&vm->stats, vm_engine_name(vm), x.row, x.n, out);
-}
-
 static void print_oom(struct vm *vm, FILE *out)
 {
     static char report[16384]; /* a line for each address space */
@@ -367,7 +262,7 @@ static void print_reports(const struct run_args *a, struct vm *vm, FILE *out)
             pt_print(vm, first, last, out);
     }
     if (a->stats)
-        print_stats(a, vm, out);
+        vm_report_stats(vm, a->stats_json || a->json, out);
 }
 
 /* --- the run --------------------------------------------------------------------------------- */
