@@ -10,6 +10,7 @@ cmake            # build system
 ninja-build      # runs the build
 pkg-config       # finds Criterion
 libzydis-dev     # decoder of i386 instructions
+libjansson-dev   # JSON of the control socket
 liblz4-dev       # compresses swapped pages
 libxxhash-dev    # checks their content
 liburing-dev     # swap I/O without a thread; the build goes without it too

@@ -10,6 +10,8 @@
 #include "mm/reclaim.h"
 #include "vmm/cmd/cmd.h"
 #include "vmm/cmd/opts.h"
+#include "vmm/control/client.h"
+#include "vmm/control/control.h"
 #include "vmm/pt_print.h"
 #include "vmm/vm.h"
 #include "vmm/vm_report.h"
@@ -32,6 +34,7 @@ enum {
     O_KVM,
     O_QUIET,
     O_HELD,
+    O_CONTROL,
     O_TRACE,
     O_BREAK,
     O_SWAP,
@@ -59,6 +62,7 @@ static const struct opt table[] = {
     {"kvm-device", O_KVM, OPT_VALUE},
     {"S", O_HELD, OPT_NONE},
     {"paused", O_HELD, OPT_NONE},
+    {"control", O_CONTROL, OPT_VALUE},
     {"q", O_QUIET, OPT_NONE},
     {"quiet", O_QUIET, OPT_NONE},
     {"trace-insn", O_TRACE, OPT_VALUE},
@@ -77,7 +81,7 @@ struct run_args {
     bool stats, stats_json, pt, json, quiet;
     struct opt_range range;
     bool range_given;
-    const char *output, *trace;
+    const char *output, *trace, *control;
 };
 
 /* --- command line ---------------------------------------------------------------------------- */
@@ -192,6 +196,7 @@ static int take_option(struct run_args *a, struct opts *o, int id)
         break;
     case O_KVM: a->vm.kvm_path = o->value; break;
     case O_HELD: a->vm.held = true; break;
+    case O_CONTROL: a->control = o->value; break;
     case O_QUIET: a->quiet = true; break;
     case O_TRACE: a->trace = o->value; break;
     case O_BREAK: return take_break(a, o->value);
@@ -299,9 +304,30 @@ static void print_swap(const struct vm *vm)
     fprintf(stderr, "umbra: swap: %s\n", text);
 }
 
+/* --control: clients may look at the machine and steer it while it runs. */
+static int open_control(const struct run_args *a, struct vm *vm, struct control **out)
+{
+    char path[120];
+    struct errmsg err;
+    *out = NULL;
+    if (!a->control)
+        return UMBRA_EXIT_OK;
+    if (strcmp(a->control, "auto") == 0)
+        ctl_default_path(path, sizeof path);
+    else
+        snprintf(path, sizeof path, "%s", a->control);
+    const int rc = control_start(vm, path, out, &err);
+    if (rc < 0)
+        return cmd_fail("run", code_of(rc), "--control: %s", err.text);
+    if (!a->quiet)
+        fprintf(stderr, "umbra: control socket %s\n", path);
+    return UMBRA_EXIT_OK;
+}
+
 static int run_vm(const struct run_args *a, struct vm *vm, FILE *out)
 {
     static struct image image; /* too large for the stack */
+    struct control *control;
     struct errmsg err;
 
     if (image_load(&vm->gmem, &a->image, &image, &err) < 0)
@@ -315,10 +341,14 @@ static int run_vm(const struct run_args *a, struct vm *vm, FILE *out)
                 image.kind, image.entry, vm->engine_why);
         print_swap(vm);
     }
+    const int rc = open_control(a, vm, &control);
+    if (rc != UMBRA_EXIT_OK)
+        return rc;
     catch_signals(vm);
     stats_start(&vm->stats);
     vm_run(vm);
     catch_signals(NULL);
+    control_stop(control);
     print_end(a, vm);
     print_reports(a, vm, out);
     return vm_exit_code(vm);
@@ -423,6 +453,8 @@ const struct cmd cmd_run = {
         "  --audit[=N]            check every invariant after every trap, or every N-th (slow)\n"
         "  --trace-insn FILE      write each instruction, and the registers that it changes (soft "
         "engine)\n"
+        "  --control PATH         listen at this socket for umbra ctl, pt, explain, top; auto:\n"
+        "                         $XDG_RUNTIME_DIR/umbra-PID.sock\n"
         "  -S, --paused           do not begin before a client resumes the machine\n"
         "  --break ADDR[,N]       when EIP is ADDR, dump the registers, before N more instructions "
         "too\n"

@@ -58,8 +58,7 @@ static int set_bits_at(struct gmem *g, gpa_t at, gpte_t *e, uint64_t bits)
     return err;
 }
 
-/* Reserved bits (SDM vol. 3, 4.3 and 4.4.2): true if the entry has one set. */
-static bool pde_reserved(const struct gmode *m, gpte_t e)
+bool gmode_pde_reserved(const struct gmode *m, gpte_t e)
 {
     const bool large = m->pse && (e.raw & GPTE_PS);
     if (m->fmt == GPAGING_2LEVEL)
@@ -72,7 +71,7 @@ static bool pde_reserved(const struct gmode *m, gpte_t e)
     return (e.raw & reserved) != 0;
 }
 
-static bool pte_reserved(const struct gmode *m, gpte_t e)
+bool gmode_pte_reserved(const struct gmode *m, gpte_t e)
 {
     if (m->fmt == GPAGING_2LEVEL)
         return false;
@@ -133,7 +132,7 @@ void walk_guest(struct gmem *g, const struct gmode *m, la_t la, struct walk_acce
         failed(w, err);
         return;
     }
-    if (!gpte_present(w->pde) || pde_reserved(m, w->pde)) {
+    if (!gpte_present(w->pde) || gmode_pde_reserved(m, w->pde)) {
         fault(w, m, acc, gpte_present(w->pde) ? PF_P | PF_RSVD : 0);
         return;
     }
@@ -147,7 +146,7 @@ void walk_guest(struct gmem *g, const struct gmode *m, la_t la, struct walk_acce
             failed(w, err);
             return;
         }
-        if (!gpte_present(w->pte) || pte_reserved(m, w->pte)) {
+        if (!gpte_present(w->pte) || gmode_pte_reserved(m, w->pte)) {
             fault(w, m, acc, gpte_present(w->pte) ? PF_P | PF_RSVD : 0);
             return;
         }

@@ -21,6 +21,9 @@ struct gmode {
 
 void gmode_of(const struct cpu *cpu, struct gmode *out);
 bool gmode_same(const struct gmode *a, const struct gmode *b);
+/* Has a present entry reserved bits set (SDM vol. 3, 4.3 and 4.4.2)? */
+bool gmode_pde_reserved(const struct gmode *m, gpte_t e);
+bool gmode_pte_reserved(const struct gmode *m, gpte_t e);
 
 enum walk_status {
     WALK_OK,

@@ -1,0 +1,6 @@
+# The control socket, and what is built on it.
+foreach(engine soft hybrid)
+  add_test(NAME control.${engine} COMMAND bash ${CMAKE_CURRENT_SOURCE_DIR}/control.sh $<TARGET_FILE:umbra>
+    ${CMAKE_BINARY_DIR}/guest ${engine})
+  set_tests_properties(control.${engine} PROPERTIES TIMEOUT 200 LABELS guest SKIP_RETURN_CODE 77)
+endforeach()
