@@ -6,13 +6,13 @@ dir=$1
 shift
 command -v qemu-system-i386 >/dev/null || { echo "SKIP: no qemu-system-i386 (package qemu-system-x86)"; exit 77; }
 [ $# -gt 0 ] || set -- mmu_access mmu_rights mmu_ad mmu_pse mmu_global mmu_flush mmu_self mmu_split mmu_df \
-    mmu_pae mmu_roots mmu_wild tlb_bugs tinykernel
+    mmu_pae mmu_roots mmu_wild tlb_bugs tinykernel dev_vga
 out=$(mktemp) || exit 1
 trap 'rm -f "$out"' EXIT
 failed=0
 run() { # run NAME CPU
     timeout -k 2 60 qemu-system-i386 -accel tcg -cpu "$2" -m 16 -display none -monitor none -no-reboot -nodefaults \
-        -kernel "$dir/$1.elf" -append "exit=qemu" -serial file:"$out" \
+        -vga std -kernel "$dir/$1.elf" -append "exit=qemu" -serial file:"$out" \
         -device isa-debug-exit,iobase=0xf4,iosize=4 </dev/null
     local status=$?
     # 99 is the clean end; a plan must be there, and no line that is not ok.

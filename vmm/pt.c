@@ -14,7 +14,7 @@ static const struct {
     [PT_CLEAN] = {"clean", "read-only until dirty"},
     [PT_WATCHED] = {"watched", "a guest page table: read-only until its next write"},
     [PT_SWAPPED] = {"swapped", "swapped out"},
-    [PT_NO_RAM] = {"no-ram", "no RAM here: reads give ones, writes go nowhere"},
+    [PT_NO_RAM] = {"no-ram", "no RAM here: a device answers, or nobody"},
     [PT_UNMAPPED] = {"unmapped", "the guest maps nothing here"},
     [PT_OUT_OF_STEP] = {"out-of-step", "the guest changed its PTE and has not flushed"},
     [PT_STALE] = {"stale", "STALE: the shadow disagrees with what it was made from"},

@@ -109,6 +109,8 @@ static void handle_asked(struct vm *vm)
         vm_finish(vm, VM_END_QUIT, "ended by the user");
     if (asked & VM_ASK_TIMEOUT)
         vm_finish(vm, VM_END_TIMEOUT, "still running after %u s (--timeout)", vm->opts.timeout_s);
+    if (asked & (VM_ASK_INPUT | VM_ASK_SCREEN))
+        vm_display_poll(vm);
     if (asked & (VM_ASK_INPUT | VM_ASK_TIME))
         vm_board_update(vm);
     if (asked & VM_ASK_CALL)

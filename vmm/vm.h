@@ -19,10 +19,12 @@
 #include "vmm/stats.h"
 #include "vmm/trace_insn.h"
 #include "vmm/vm_call.h"
+#include "vmm/vm_display.h"
 #include "vmm/vm_rom.h"
 #include "vmm/vm_swap.h"
 
 enum vm_engine { VM_ENGINE_AUTO, VM_ENGINE_KVM, VM_ENGINE_SOFT };
+enum vm_display_kind { VM_DISPLAY_NONE, VM_DISPLAY_TEXT };
 enum vm_ring0 { VM_RING0_AUTO, VM_RING0_NATIVE, VM_RING0_SOFT };
 
 #define VM_RAM_DEFAULT  (128ull << 20)
@@ -41,11 +43,13 @@ struct vm_opts {
     uint32_t shadow_quota;
     enum vm_engine engine;
     enum vm_ring0 ring0;
-    const char *kvm_path; /* NULL: /dev/kvm */
-    uint32_t audit;       /* check every invariant after every so many traps; 0: never */
-    bool console;         /* COM1 on stdin and stdout */
-    unsigned timeout_s;   /* 0: none */
-    bool held;            /* stand still before the first instruction, until somebody resumes */
+    const char *kvm_path;         /* NULL: /dev/kvm */
+    uint32_t audit;               /* check every invariant after every so many traps; 0: never */
+    bool console;                 /* COM1 on stdin and stdout */
+    int serial_fd;                /* > 0: COM1's output goes there instead, and it has no input */
+    enum vm_display_kind display; /* not without console */
+    unsigned timeout_s;           /* 0: none */
+    bool held; /* stand still before the first instruction, until somebody resumes */
     /* Tracing and breakpoints, soft CPU only. The caller gives lines, dumps and breaks; lines NULL
      * and no breaks: none. */
     struct trace_insn_opts trace;
@@ -99,6 +103,7 @@ struct vm {
     uint32_t fault_result, fault_path; /* of the last fault that mm answered */
     struct vm_swap swap;
     struct vm_rom rom;
+    struct vm_display display;
     uint64_t traps; /* so far, the one at hand included */
     enum vm_end end;
     int exit_status;        /* of VM_END_EXIT */
@@ -118,7 +123,8 @@ enum vm_asked {
     VM_ASK_INPUT = 2,
     VM_ASK_TIMEOUT = 4,
     VM_ASK_TIME = 8,
-    VM_ASK_CALL = 16
+    VM_ASK_CALL = 16,
+    VM_ASK_SCREEN = 32
 };
 
 /* 0, or a negative errno with err filled (-ENOENT, -EACCES, -ENOTSUP: the host lacks what the

@@ -225,9 +225,19 @@ void vm_board_wake(struct vm *vm)
 
 /* --- life ------------------------------------------------------------------------------------ */
 
-int vm_board_create(struct vm *vm, struct errmsg *err)
+/* COM1's far end. With a display standard input is the keyboard's, and a terminal the screen's. */
+static int open_console(struct vm *vm)
 {
     const struct chardev_events ev = {on_console_input, on_console_quit, vm};
+    const bool file = vm->opts.serial_fd > 0;
+    const int in = file || vm->opts.display ? -1 : STDIN_FILENO;
+    if (!file && vm_display_takes_stdout(vm))
+        return 0;
+    return chardev_fds_open(&vm->console, in, file ? vm->opts.serial_fd : STDOUT_FILENO, ev);
+}
+
+int vm_board_create(struct vm *vm, struct errmsg *err)
+{
     int rc = 0;
 
     vm->start_ns = monotonic_ns();
@@ -236,7 +246,7 @@ int vm_board_create(struct vm *vm, struct errmsg *err)
     if (vm->alarm_fd < 0 || vm->wake_fd < 0)
         return err_set(err, -errno, "timer: %s", strerror(errno));
     if (vm->opts.console)
-        rc = chardev_fds_open(&vm->console, STDIN_FILENO, STDOUT_FILENO, ev);
+        rc = open_console(vm);
     if (rc < 0)
         return err_set(err, rc, "console: %s", strerror(-rc));
     const struct board_config c = {.clock = {now_ns, vm},
@@ -251,6 +261,10 @@ int vm_board_create(struct vm *vm, struct errmsg *err)
         rc = hypercall_init(vm);
     if (rc < 0)
         return err_set(err, rc, "devices: %s", strerror(-rc));
+    if (vm->opts.console)
+        rc = vm_display_open(vm, err);
+    if (rc < 0)
+        return rc;
     rc = -pthread_create(&vm->alarm, NULL, alarm_thread, vm);
     if (rc < 0)
         return err_set(err, rc, "timer thread: %s", strerror(-rc));
@@ -266,6 +280,7 @@ void vm_board_destroy(struct vm *vm)
         timerfd_settime(vm->alarm_fd, 0, &now, NULL);
         pthread_join(vm->alarm, NULL);
     }
+    vm_display_close(vm);
     chardev_close(vm->console);
     if (vm->alarm_fd >= 0)
         close(vm->alarm_fd);

@@ -28,6 +28,10 @@ _umbra() {
             mapfile -t COMPREPLY < <(compgen -W 'auto kvm soft' -- "$cur")
             return
             ;;
+        --display | -display)
+            mapfile -t COMPREPLY < <(compgen -W 'none text' -- "$cur")
+            return
+            ;;
     esac
     if [[ $cur == -* ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$(_umbra_options "$umbra" "$cmd") --help" -- "$cur")

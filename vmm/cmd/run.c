@@ -40,8 +40,12 @@ enum {
     O_SWAP,
     O_ZPOOL,
     O_SHARE,
+    O_DISPLAY,
+    O_SCREEN,
+    O_SERIAL,
 };
 
+/* clang-format off */
 static const struct opt table[] = {
     {"m", O_MEM, OPT_VALUE},
     {"memory", O_MEM, OPT_VALUE},
@@ -70,8 +74,12 @@ static const struct opt table[] = {
     {"swap", O_SWAP, OPT_VALUE},
     {"zpool", O_ZPOOL, OPT_VALUE},
     {"share", O_SHARE, OPT_MAYBE},
+    {"display", O_DISPLAY, OPT_VALUE},
+    {"screen", O_SCREEN, OPT_VALUE},
+    {"serial", O_SERIAL, OPT_VALUE},
     {NULL, 0, OPT_NONE},
 };
+/* clang-format on */
 
 struct run_args {
     struct vm_opts vm;
@@ -81,7 +89,8 @@ struct run_args {
     bool stats, stats_json, pt, json, quiet;
     struct opt_range range;
     bool range_given;
-    const char *output, *trace, *control;
+    const char *output, *trace, *control, *screen, *serial;
+    FILE *screen_file, *serial_file;
 };
 
 /* --- command line ---------------------------------------------------------------------------- */
@@ -123,6 +132,7 @@ static int take_size(const struct opts *o, uint64_t *out, struct errmsg *e)
 static int take_option(struct run_args *a, struct opts *o, int id)
 {
     static const char *const engines[] = {"auto", "kvm", "soft", NULL};
+    static const char *const displays[] = {"none", "text", NULL};
     static const char *const rings[] = {"auto", "native", "soft", NULL};
     struct errmsg e;
     uint64_t n = 0;
@@ -199,6 +209,12 @@ static int take_option(struct run_args *a, struct opts *o, int id)
     case O_CONTROL: a->control = o->value; break;
     case O_QUIET: a->quiet = true; break;
     case O_TRACE: a->trace = o->value; break;
+    case O_DISPLAY:
+        rc = opt_choice(o->value, displays, &choice, &e);
+        a->vm.display = (enum vm_display_kind)choice;
+        break;
+    case O_SCREEN: a->screen = o->value; break;
+    case O_SERIAL: a->serial = o->value; break;
     case O_BREAK: return take_break(a, o->value);
     default: return cmd_usage("run", "option %s", o->name);
     }
@@ -254,6 +270,16 @@ static void print_end(const struct run_args *a, struct vm *vm)
         print_oom(vm, stderr);
     if (vm->end_dump)
         cpu_dump(&vm->cpu, stderr);
+}
+
+static void print_screen(const struct run_args *a, struct vm *vm)
+{
+    if (a->vm.display == VM_DISPLAY_TEXT) {
+        screen_print(&vm->board.vga, stdout);
+        fflush(stdout);
+    }
+    if (a->screen_file)
+        screen_print(&vm->board.vga, a->screen_file);
 }
 
 static void print_reports(const struct run_args *a, struct vm *vm, FILE *out)
@@ -349,9 +375,23 @@ static int run_vm(const struct run_args *a, struct vm *vm, FILE *out)
     vm_run(vm);
     catch_signals(NULL);
     control_stop(control);
+    vm_display_close(vm);
+    print_screen(a, vm);
     print_end(a, vm);
     print_reports(a, vm, out);
     return vm_exit_code(vm);
+}
+
+/* Files that a display's options name, opened before anything runs. */
+static int open_screen_files(struct run_args *a)
+{
+    if (a->screen && !(a->screen_file = fopen(a->screen, "we")))
+        return cmd_fail("run", UMBRA_EXIT_HOST, "--screen %s: %s", a->screen, strerror(errno));
+    if (a->serial && !(a->serial_file = fopen(a->serial, "we")))
+        return cmd_fail("run", UMBRA_EXIT_HOST, "--serial %s: %s", a->serial, strerror(errno));
+    if (a->serial_file)
+        a->vm.serial_fd = fileno(a->serial_file);
+    return UMBRA_EXIT_OK;
 }
 
 /* A swap file that is not as it should be is bad input, like an image. */
@@ -398,6 +438,8 @@ static int cmd_run_main(int argc, char **argv)
         return cmd_fail("run", UMBRA_EXIT_HOST, "--output %s: %s", a.output, strerror(errno));
     if (a.trace && !(a.vm.trace.lines = fopen(a.trace, "we")))
         rc = cmd_fail("run", UMBRA_EXIT_HOST, "--trace-insn %s: %s", a.trace, strerror(errno));
+    if (!rc)
+        rc = open_screen_files(&a);
     a.vm.trace.dumps = a.vm.trace.lines ? a.vm.trace.lines : stderr;
     if (!rc)
         rc = open_store(&a);
@@ -411,6 +453,10 @@ static int cmd_run_main(int argc, char **argv)
         }
     }
     store_close(a.vm.store);
+    if (a.screen_file)
+        rc = close_file(a.screen_file, "--screen", a.screen, rc);
+    if (a.serial_file)
+        rc = close_file(a.serial_file, "--serial", a.serial, rc);
     if (a.vm.trace.lines)
         rc = close_file(a.vm.trace.lines, "--trace-insn", a.trace, rc);
     if (out != stderr)
@@ -424,7 +470,8 @@ const struct cmd cmd_run = {
     .summary = "boot an image and give it a serial console",
     .help =
         "IMAGE is a Multiboot 1 kernel, an ELF32 executable, or with --flat any bytes.\n"
-        "The guest's COM1 is this terminal; Ctrl-A x ends the machine, Ctrl-A h shows more keys.\n"
+        "The guest's COM1 is this terminal (or with --display text its keyboard and screen); "
+        "Ctrl-A x ends the machine, Ctrl-A h shows more keys.\n"
         "\n"
         "Machine\n"
         "  -m SIZE                guest memory (128M)\n"
@@ -439,6 +486,10 @@ const struct cmd cmd_run = {
         "                         where ring 0 runs under kvm (auto: as the probe finds it exact)\n"
         "  -append STRING         command line\n"
         "  -initrd FILE...        modules; 'FILE ARGS' gives one a string of its own\n"
+        "  --display none|text    text: standard input is the keyboard; a terminal shows the VGA's "
+        "text\n"
+        "                         screen, and not COM1; at the end the screen is printed (none)\n"
+        "  --serial FILE          COM1's output goes to FILE, and COM1 has no input\n"
         "  --flat[=ADDR]          load IMAGE as it is at ADDR (0x100000) and enter its first byte\n"
         "  --timeout SECONDS      end a guest that does not end by itself (exit code 7)\n"
         "  --shadow-pages N       quota of shadow table pages (4096)\n"
@@ -460,6 +511,7 @@ const struct cmd cmd_run = {
         "too\n"
         "                         (soft engine; up to 16 times; to --trace-insn's file, else "
         "stderr)\n"
+        "  --screen FILE          write what the VGA's text screen shows at the end to FILE\n"
         "  -o, --output FILE      tables go to FILE, not to standard error\n"
         "  -q, --quiet            say nothing when all is well\n"
         "\n"

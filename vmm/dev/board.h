@@ -16,6 +16,7 @@
 #include "vmm/dev/pit.h"
 #include "vmm/dev/rtc.h"
 #include "vmm/dev/uart.h"
+#include "vmm/dev/vga.h"
 
 struct board {
     struct bus bus;
@@ -26,6 +27,7 @@ struct board {
     struct a20 a20;
     struct kbd kbd;
     struct pcinone pci;
+    struct vga vga;
     struct uart com1;
     struct exitport exitport;
     struct clock clock;

@@ -68,6 +68,11 @@ void kbd_key(struct kbd *k, uint8_t set1)
     settle(k);
 }
 
+unsigned kbd_room(const struct kbd *k)
+{
+    return (KBD_QUEUE - k->count) / 2; /* a code of set 1 is up to two bytes of set 2 */
+}
+
 static void kbd_defaults(struct kbd *k)
 {
     k->scan_set = 2;

@@ -36,4 +36,7 @@ int kbd_init(struct kbd *k, struct bus *bus, struct a20 *a20, struct line irq1);
  * It is lost when the keyboard's queue is full or the guest switched scanning off. */
 void kbd_key(struct kbd *k, uint8_t set1);
 
+/* So many codes it would take now without losing one. */
+unsigned kbd_room(const struct kbd *k);
+
 #endif

@@ -1,0 +1,11 @@
+# The devices of a PC: their units, and the guests that look at them from inside.
+umbra_unit_test(test_dev_vga)
+umbra_unit_test(test_dev_keys)
+
+foreach(engine soft kvm hybrid)
+  umbra_guest_test(dev_vga ENGINE ${engine}
+    CHECK -g "^1\\.\\." -n "^not ok" -g "^╔═ The VGA's text screen ═╗$" -g "^in its last line$"
+    RUN ${GUEST_DIR}/dev_vga.elf -m 16M --display text --timeout 100)
+endforeach()
+umbra_guest_test(dev_vga_audit ENGINE soft CHECK -g "^1\\.\\." -n "^not ok"
+  RUN ${GUEST_DIR}/dev_vga.elf -m 16M --shadow-pages 64 --audit --timeout 100)
