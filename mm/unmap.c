@@ -148,8 +148,10 @@ bool unmap_restore(struct mm *mm, gfn_t gfn, pte_t entry, pte_t was, frame_t f)
     const struct region *r = region_find(mm, gfn);
     if (r && pte_same(table_get(mm, gfn), entry)) {
         same = true;
-        /* written to only if nobody came to name the slot meanwhile (a fork): cache and entry */
-        if (!(r->prot & MM_WRITE) || store_count(pool_swap(p)->store, pte_swap_slot(entry)) != 2)
+        /* written to only if nobody came by meanwhile (a fork): the slot is named by cache and this
+         * entry, and nobody who named it has fetched the page from the cache */
+        if (!(r->prot & MM_WRITE) || frame_maps(frame_of(p, f)) > 0 ||
+            store_count(pool_swap(p)->store, pte_swap_slot(entry)) != 2)
             was = pte_without(was, PTE_W);
         frame_ref(frame_of(p, f));
         node = table_map_page(mm, gfn, f, was, node);

@@ -50,7 +50,7 @@ enum op {
 
 static const char *const op_names[OPS] = {
     "read",  "write",     "fork", "exit", "map",   "unmap", "protect", "reclaim", "swapoff",
-    "share", "io-errors", "torn", "fail", "limit", "pin",   "sync",    "marks"};
+    "share", "io-errors", "torn", "fail", "limit", "pin",   "sync",    "marks",   "hold"};
 /* how often each comes, in so many */
 static const unsigned op_weight[OPS] = {30, 40, 3, 2, 5, 3, 4, 12, 1, 3, 2, 1, 3, 1, 2, 1, 1, 4};
 

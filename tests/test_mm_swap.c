@@ -394,6 +394,37 @@ Test(mm_swap, b23_write_error_keeps_the_page)
     }
 }
 
+/* Found by fuzz_mm (seed 1169): while the page is on its way out, a child is forked and reads it
+ * from the cache. Its name on the slot is gone then, but it maps the frame: when the write fails,
+ * the parent must not get its write permission back. */
+Test(mm_swap, b11_b23_write_error_after_a_fork_and_a_read_leaves_nobody_writable)
+{
+    for (enum swap_mode mode = ON_DISK; mode < SWAP_MODES; mode++) {
+        struct swap_kit s;
+        struct mm *c;
+        swap_open(&s, mode, 64, 256);
+        put_text(&s, s.k.mm, 5, 1);
+        s.fail_writes = 1;
+        frame_t out = pte_frame(mm_pte(s.k.mm, 5));
+        unmap_test_young(s.k.pool, out);
+        lock_take(&s.k.pool->scan_lock, LOCK_SCAN);
+        cr_assert(lru_isolate_one(s.k.pool, out));
+        cr_assert_eq(evict_frame(s.k.pool, out), EVICT_QUEUED);
+        lock_drop(&s.k.pool->scan_lock, LOCK_SCAN);
+        cr_assert_eq(mm_fork(s.k.mm, "c", &c), 0);
+        struct mm_fault f = mm_fault(c, 5, MM_ACCESS_READ);
+        cr_assert_eq(f.path, MM_PATH_CACHE);
+        swap_drain(s.k.pool); /* and now it fails */
+        cr_expect_eq(counters(&s).write_errors, 1);
+        cr_expect_not(pte_writable(mm_pte(s.k.mm, 5)));
+        kit_audit(&s.k);
+        kit_store(&s.k, s.k.mm, 5, 99);
+        expect_text(&s, c, 5, 1);
+        mm_destroy(c);
+        swap_close(&s);
+    }
+}
+
 /* More owners than a failed write can put back: they find the page in the cache. */
 Test(mm_swap, b23_write_error_with_many_owners)
 {
