@@ -10,14 +10,6 @@
 
 #include "mm/store_priv.h"
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
-uint64_t store_sum(const void *page)
-{
-    return XXH3_64bits(page, PAGE_SIZE);
-}
-
 /* Slots of a store without a disk: eight pages in the room of one is more than LZ4 gives,
  * same-filled ones aside. */
 static int slots_without_disk(const struct store_opts *o, uint32_t *slots, struct mm_err *err)

@@ -7,6 +7,7 @@
 #include <assert.h>
 #include <errno.h>
 
+#include "mm/pagesum.h"
 #include "mm/store_priv.h"
 
 bool store_err_is_bad_medium(int err)
@@ -70,7 +71,7 @@ static int write_begin(struct store *st, slot_t s, const void *page)
         st->n.writes_same += e == 0;
         return e;
     }
-    sum = store_sum(page);
+    sum = page_sum(page);
     zhandle_t zh = 0;
     int pe = st->zp ? to_pool(st, s, page, &zh) : -E2BIG;
     if (pe == 0) {
@@ -149,7 +150,7 @@ int store_write_async(struct store *st, slot_t s, const void *page, struct store
 
 static int check_sum(struct store *st, const void *page, uint64_t sum)
 {
-    if (store_sum(page) == sum)
+    if (page_sum(page) == sum)
         return 0;
     st->n.torn++;
     return -EUCLEAN;

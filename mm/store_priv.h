@@ -61,7 +61,6 @@ static inline pthread_mutex_t *store_stripe(struct store *st, slot_t s)
     return &st->stripe[s % STORE_STRIPES];
 }
 
-uint64_t store_sum(const void *page);
 /* Let go of what a slot holds. Its stripe is locked. */
 void store_drop(struct store *st, slot_t s);
 /* Take a pin back, and the slot with it if nobody is left. */

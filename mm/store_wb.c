@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "mm/pagesum.h"
 #include "mm/store_priv.h"
 
 int store_wb_init(struct store *st, const struct store_opts *o, struct mm_err *err)
@@ -58,7 +59,7 @@ static bool wb_take(struct store *st, struct wb_page *w, void *buf)
     struct loc *l = &st->loc[w->slot];
     if (l->where == STORE_ZPOOL && l->zh == w->zh && !l->wb && !slotmap_bad(st->map, w->slot)) {
         /* Spoilt content stays where it is, for its reader to be told. */
-        ok = zpool_load(st->zp, l->zh, buf) == 0 && store_sum(buf) == l->sum;
+        ok = zpool_load(st->zp, l->zh, buf) == 0 && page_sum(buf) == l->sum;
         l->wb = ok;
     }
     pthread_mutex_unlock(store_stripe(st, w->slot));

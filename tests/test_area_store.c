@@ -8,6 +8,8 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 
+#include "mm/pagesum.h"
+
 static KIT_PAGE uint8_t in[PAGE_SIZE], out[PAGE_SIZE];
 
 static void spoil(const char *path, slot_t s, unsigned byte, uint8_t xor)
@@ -287,6 +289,22 @@ Test(store, b24_every_torn_or_flipped_slot_is_caught)
     cr_assert_eq(stats_of(st).slots.used, 100);
     store_close(st);
     kit_remove(p);
+}
+
+Test(store, b24_the_sum_is_the_same_whatever_the_processor_can)
+{
+    static uint8_t page[PAGE_SIZE];
+    if (!page_sum_has_avx2())
+        cr_skip_test("this processor has no AVX2");
+    for (unsigned i = 0; i < 64; i++) {
+        for (unsigned k = 0; k < PAGE_SIZE; k++)
+            page[k] = (uint8_t)((k * (i + 1)) >> (i % 7));
+        cr_assert_eq(page_sum_plain(page), page_sum_avx2(page), "page %u", i);
+        cr_assert_eq(page_sum(page), page_sum_plain(page));
+        const uint64_t was = page_sum(page);
+        page[(i * 2654435761u) % PAGE_SIZE] ^= 1;
+        cr_assert_neq(page_sum(page), was, "one bit of page %u", i);
+    }
 }
 
 Test(store, b24_stale_content_is_caught)
