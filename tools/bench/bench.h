@@ -5,6 +5,7 @@
 #ifndef UMBRA_TOOLS_BENCH_H
 #define UMBRA_TOOLS_BENCH_H
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -68,6 +69,19 @@ static inline void bench_row(struct bench_table *t, const char *ours, double ns,
         printf("\n");
     }
     t->rows++;
+}
+
+/* A remark for people, on stderr where the table is for programs. */
+__attribute__((format(printf, 2, 3))) static inline void bench_note(struct bench_table *t,
+                                                                    const char *fmt, ...)
+{
+    FILE *to = t->json ? stderr : stdout;
+    va_list ap;
+    va_start(ap, fmt);
+    fputs("  # ", to);
+    vfprintf(to, fmt, ap);
+    fputc('\n', to);
+    va_end(ap);
 }
 
 static inline void bench_end(struct bench_table *t)
