@@ -5,3 +5,17 @@ umbra_unit_test(test_access_cases SOURCES access_cases.c access_check.c access_s
 # The guests with page tables, held against another machine; skipped where there is no QEMU.
 add_test(NAME guests_qemu COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/guests_qemu.sh ${CMAKE_BINARY_DIR}/guest)
 set_tests_properties(guests_qemu PROPERTIES TIMEOUT 300 LABELS guest SKIP_RETURN_CODE 77)
+
+# The random MMU fuzzer: with few table pages, so that most events meet the quota; with enough of them; and
+# with the audits after every event. Long runs: fuzz_mmu --events 100000000 --seed N.
+add_executable(fuzz_mmu fuzz_mmu.c fuzz_mmu_world.c tlb_model.c refmmu.c)
+target_link_libraries(fuzz_mmu PRIVATE vmm mm umbra_flags)
+if(UMBRA_SANITIZE)
+  set(fuzz_mmu_events 20000)
+else()
+  set(fuzz_mmu_events 500000)
+endif()
+add_test(NAME fuzz_mmu COMMAND fuzz_mmu --events ${fuzz_mmu_events} --audit 16 --quota 128)
+add_test(NAME fuzz_mmu_quota COMMAND fuzz_mmu --events ${fuzz_mmu_events} --audit 16 --quota 32 --seed 100000)
+add_test(NAME fuzz_mmu_audit COMMAND fuzz_mmu --events 50000 --audit 1 --quota 64 --seed 200000)
+set_tests_properties(fuzz_mmu fuzz_mmu_quota fuzz_mmu_audit PROPERTIES TIMEOUT 300 LABELS guest)

@@ -2,6 +2,7 @@
  * flush, and changes made before a view of the address space is used. Found by booting Linux. */
 #include <criterion/criterion.h>
 
+#include "vmm/engine.h"
 #include "vmm/shadow/shadow.h"
 
 enum {
@@ -123,6 +124,61 @@ Test(shadow_reuse, invlpg_reaches_a_view_that_is_not_in_use_yet)
     cr_expect_eq(seen(LA, false), -1);
     touch(LA + PAGE_SIZE, true); /* the process runs, elsewhere */
     cr_expect_eq(seen(LA, true), -1, "4.10.4.1: whatever the privilege");
+    touch(LA, true);
+    cr_expect_eq(seen(LA, true), NEW);
+    audit();
+}
+
+/* An engine that counts what it is told. */
+static unsigned flushes;
+static void on_restricted(struct engine *e, uint32_t off, la_t la, spte_t old, spte_t now)
+{
+    (void)e, (void)off, (void)la, (void)old, (void)now;
+}
+static void on_flush(struct engine *e)
+{
+    (void)e;
+    flushes++;
+}
+
+/* The way of fuzz_mmu --seed 49: a fork, and the guest's store by the second address went to a
+ * frame that was the child's. */
+Test(shadow_reuse, a_directory_in_two_pdptes_spreads_what_is_below_it)
+{
+    static const struct engine_ops ops = {
+        .restricted = on_restricted, .flush = on_flush, .sync = on_flush};
+    struct engine e = {.ops = &ops};
+    const la_t twin = LA | 1u << 30;
+
+    put(PGD, 4, entry_to(TABLE)); /* as PAE: entry 2 */
+    put(PGD, 5, 0);
+    put(TABLE, 0, entry_to(OLD) | GPTE_D);
+    put(TABLE, 1, 0);
+    cpu.cr4 |= CR4_PAE;
+    cpu.pdpte[0] = cpu.pdpte[1] = PGD << PAGE_SHIFT | 1;
+    shadow_load_mode(sh, &cpu);
+    touch(LA, false);
+    touch(twin, false); /* the directory's first entry is there already */
+    cr_assert_eq(seen(twin, false), OLD);
+    audit();
+    shadow_attach(sh, &e);
+    flushes = 0;
+    shadow_zap(sh, OLD, 1);
+    cr_expect_gt(flushes, 0, "an engine cannot find the second address by the first");
+    shadow_detach(sh, &e);
+}
+
+/* The way of fuzz_mmu --seed 21: what INVLPG cannot find, because the root is new, must not come
+ * with a directory that is kept. */
+Test(shadow_reuse, invlpg_reaches_a_table_below_a_directory_that_is_not_hung_in_yet)
+{
+    touch(LA, true);
+    cpu.cr0 &= ~(uint32_t)CR0_WP; /* other roots; the user view's tables serve both */
+    shadow_load_mode(sh, &cpu);
+    guest_store(TABLE, 0, entry_to(NEW));
+    shadow_invlpg(sh, LA);
+    touch(LA + PAGE_SIZE, true);
+    cr_expect_neq(seen(LA, true), OLD, "4.10.4.1");
     touch(LA, true);
     cr_expect_eq(seen(LA, true), NEW);
     audit();

@@ -443,6 +443,37 @@ static struct role table_role(const struct shadow *sh, la_t la, bool user, const
     return r;
 }
 
+/* A page, with all below it, translates more than one linear address from now on (a PAE directory
+ * may stand in several PDPTEs): an engine cannot be told of a change by address. */
+static void page_spread(struct shadow *sh, uint32_t page)
+{
+    struct shadow_page *sp = &sh->page[page];
+    if (sp->multi)
+        return;
+    sp->multi = true;
+    for (uint32_t i = 0; sp->role.level > 1 && i < ENTRIES; i++) {
+        const spte_t e = shadow_entry_get(sh, page * ENTRIES + i);
+        if (spte_present(e))
+            page_spread(sh, arena_page_of(spte_addr(e)));
+    }
+}
+
+/* A page is about to translate where it did not. A table that was freed and is used again under
+ * another entry needs no flush of the guest's: no TLB can have held what it was before, so its
+ * shadow must not either, nor what hangs below it, where no INVLPG has reached meanwhile. */
+static void page_refresh(struct shadow *sh, uint32_t page)
+{
+    if (!sh->unsync)
+        return;
+    if (sh->page[page].unsync)
+        shadow_sync_page(sh, page);
+    for (uint32_t i = 0; sh->page[page].role.level > 1 && i < ENTRIES; i++) {
+        const spte_t e = shadow_entry_get(sh, page * ENTRIES + i);
+        if (spte_present(e))
+            page_refresh(sh, arena_page_of(spte_addr(e)));
+    }
+}
+
 /* The child of an entry, with this role; what hangs there otherwise goes. NO_PAGE: the quota is
  * used up. */
 static uint32_t child_get(struct shadow *sh, uint32_t entry, const struct role *role, la_t la,
@@ -458,10 +489,8 @@ static uint32_t child_get(struct shadow *sh, uint32_t entry, const struct role *
         shadow_entry_clear(sh, entry);
     }
     uint32_t page = page_find(sh, role);
-    /* A table that was freed and is used again under another entry needs no flush of the guest's:
-     * no TLB can have held what it was before, so its shadow must not either. */
-    if (page != NO_PAGE && sh->page[page].unsync)
-        shadow_sync_page(sh, page);
+    if (page != NO_PAGE)
+        page_refresh(sh, page);
     if (page == NO_PAGE)
         page = page_new(sh, role);
     if (page == NO_PAGE)
@@ -470,9 +499,9 @@ static uint32_t child_get(struct shadow *sh, uint32_t entry, const struct role *
     if (!sp->placed) {
         sp->placed = true;
         sp->la = la;
-    } else if (sp->la != la) {
-        sp->multi = true;
     }
+    if (sp->la != la || sh->page[entry / ENTRIES].multi)
+        page_spread(sh, page);
     srmap_add(&sh->parents, page, entry);
     entry_use(sh, entry, spte_table(arena_mpa(page)), from);
     return page;
