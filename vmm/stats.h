@@ -59,7 +59,7 @@ const char *trap_name(enum trap_kind kind);
 const char *fault_name(const struct fault_stat *f, char *buf, size_t len);
 
 /* engine: name of what ran. extra: counters that only the caller knows, may be NULL. */
-#define STATS_EXTRAS 80 /* room for a caller's rows */
+#define STATS_EXTRAS 112 /* room for a caller's rows */
 struct stats_extra {
     const char *name;
     uint64_t value;

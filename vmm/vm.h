@@ -56,8 +56,9 @@ struct vm_opts {
     /* Where pages go that do not fit the pool: vm_swap_open's, stays the caller's and outlives the
      * machine. NULL: nowhere. */
     struct store *store;
-    const char *swap_name; /* its file, for messages; may be NULL */
-    uint32_t share;        /* pages that are looked at for sharing after each trap; 0: none */
+    const char *swap_name;                  /* its file, for messages; may be NULL */
+    struct board_drive drive[BOARD_DRIVES]; /* the disks outlive the machine */
+    uint32_t share; /* pages that are looked at for sharing after each trap; 0: none */
 };
 
 /* Why a machine has ended. */

@@ -249,13 +249,14 @@ int vm_board_create(struct vm *vm, struct errmsg *err)
         rc = open_console(vm);
     if (rc < 0)
         return err_set(err, rc, "console: %s", strerror(-rc));
-    const struct board_config c = {.clock = {now_ns, vm},
-                                   .com1 = vm->console,
-                                   .intr = {on_intr, vm, 0},
-                                   .reset = {on_reset, vm, 0},
-                                   .stop = {on_exit_port, vm},
-                                   .wall_seconds = (uint64_t)time(NULL),
-                                   .ram_bytes = vm->opts.ram};
+    struct board_config c = {.clock = {now_ns, vm},
+                             .com1 = vm->console,
+                             .intr = {on_intr, vm, 0},
+                             .reset = {on_reset, vm, 0},
+                             .stop = {on_exit_port, vm},
+                             .wall_seconds = (uint64_t)time(NULL),
+                             .ram_bytes = vm->opts.ram};
+    memcpy(c.drive, vm->opts.drive, sizeof c.drive);
     rc = board_init(&vm->board, &c);
     if (!rc)
         rc = hypercall_init(vm);

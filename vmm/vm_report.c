@@ -96,6 +96,32 @@ static void add_store(struct extras *x, struct vm *vm)
     extra(x, "swap writes refused for want of room", s.full);
 }
 
+#define DRIVE_ROWS(n)                                                                              \
+    {                                                                                              \
+        "drive " #n ": sectors read", "drive " #n ": sectors written", "drive " #n ": reads",      \
+            "drive " #n ": writes", "drive " #n ": flushes",                                       \
+            "drive " #n ": I/O errors of the host", "drive " #n ": sectors in the overlay",        \
+    }
+
+static void add_drives(struct extras *x, struct vm *vm)
+{
+    static const char *const name[BOARD_DRIVES][7] = {DRIVE_ROWS(0), DRIVE_ROWS(1), DRIVE_ROWS(2),
+                                                      DRIVE_ROWS(3)};
+    for (unsigned i = 0; i < BOARD_DRIVES; i++) {
+        struct disk_stats s;
+        if (!vm->opts.drive[i].disk)
+            continue;
+        disk_get_stats(vm->opts.drive[i].disk, &s);
+        extra(x, name[i][0], s.read_sectors);
+        extra(x, name[i][1], s.written_sectors);
+        extra(x, name[i][2], s.reads);
+        extra(x, name[i][3], s.writes);
+        extra(x, name[i][4], s.flushes);
+        extra(x, name[i][5], s.read_errors + s.write_errors);
+        extra(x, name[i][6], s.overlay_sectors);
+    }
+}
+
 void vm_report_stats(struct vm *vm, bool json, FILE *out)
 {
     struct extras x = {.n = 0};
@@ -103,6 +129,7 @@ void vm_report_stats(struct vm *vm, bool json, FILE *out)
     add_memory(&x, vm);
     add_counters(&x, vm);
     add_store(&x, vm);
+    add_drives(&x, vm);
     add_engines(&x, vm);
     if (json)
         stats_print_json(&vm->stats, vm_engine_name(vm), x.row, x.n, out);

@@ -9,6 +9,7 @@
 
 #include "mm/reclaim.h"
 #include "vmm/cmd/cmd.h"
+#include "vmm/cmd/drive.h"
 #include "vmm/cmd/opts.h"
 #include "vmm/control/client.h"
 #include "vmm/control/control.h"
@@ -43,6 +44,8 @@ enum {
     O_DISPLAY,
     O_SCREEN,
     O_SERIAL,
+    O_DRIVE,
+    O_SNAPSHOT,
 };
 
 /* clang-format off */
@@ -77,6 +80,13 @@ static const struct opt table[] = {
     {"display", O_DISPLAY, OPT_VALUE},
     {"screen", O_SCREEN, OPT_VALUE},
     {"serial", O_SERIAL, OPT_VALUE},
+    {"drive", O_DRIVE, OPT_VALUE},
+    {"hda", O_DRIVE, OPT_VALUE},
+    {"hdb", O_DRIVE, OPT_VALUE},
+    {"hdc", O_DRIVE, OPT_VALUE},
+    {"hdd", O_DRIVE, OPT_VALUE},
+    {"cdrom", O_DRIVE, OPT_VALUE},
+    {"snapshot", O_SNAPSHOT, OPT_NONE},
     {NULL, 0, OPT_NONE},
 };
 /* clang-format on */
@@ -85,6 +95,7 @@ struct run_args {
     struct vm_opts vm;
     struct image_opts image;
     struct vm_swap_opts swap;
+    struct drive_args drives;
     const char *modules[IMAGE_MODULES_MAX];
     bool stats, stats_json, pt, json, quiet;
     struct opt_range range;
@@ -161,6 +172,8 @@ static int take_option(struct run_args *a, struct opts *o, int id)
         rc = opt_choice(o->value, rings, &choice, &e);
         a->vm.ring0 = (enum vm_ring0)choice;
         break;
+    case O_DRIVE: rc = drive_take(&a->drives, o->name, o->value, &e); break;
+    case O_SNAPSHOT: a->drives.snapshot = true; break;
     case O_APPEND: a->image.append = o->value; break;
     case O_INITRD:
         if (a->image.module_count == IMAGE_MODULES_MAX)
@@ -366,6 +379,7 @@ static int run_vm(const struct run_args *a, struct vm *vm, FILE *out)
         fprintf(stderr, "umbra: %s: %s, entry %08" PRIx32 "; engine %s\n", a->image.path,
                 image.kind, image.entry, vm->engine_why);
         print_swap(vm);
+        drives_describe(vm->opts.drive, stderr);
     }
     const int rc = open_control(a, vm, &control);
     if (rc != UMBRA_EXIT_OK)
@@ -411,6 +425,16 @@ static int open_store(struct run_args *a)
     return UMBRA_EXIT_OK;
 }
 
+/* So is a disk that cannot be used. */
+static int open_drives(struct run_args *a)
+{
+    struct errmsg err;
+    const int rc = drives_open(&a->drives, a->vm.drive, &err);
+    if (rc < 0)
+        return cmd_fail("run", rc == -ENOMEM ? UMBRA_EXIT_HOST : UMBRA_EXIT_IMAGE, "%s", err.text);
+    return UMBRA_EXIT_OK;
+}
+
 /* A file that did not take all that was written is a failure, whatever the guest came to. */
 static int close_file(FILE *f, const char *option, const char *path, int rc)
 {
@@ -443,6 +467,8 @@ static int cmd_run_main(int argc, char **argv)
     a.vm.trace.dumps = a.vm.trace.lines ? a.vm.trace.lines : stderr;
     if (!rc)
         rc = open_store(&a);
+    if (!rc)
+        rc = open_drives(&a);
     if (!rc) {
         rc = vm_create(&a.vm, &vm, &err);
         if (rc < 0) {
@@ -457,6 +483,7 @@ static int cmd_run_main(int argc, char **argv)
         rc = close_file(a.screen_file, "--screen", a.screen, rc);
     if (a.serial_file)
         rc = close_file(a.serial_file, "--serial", a.serial, rc);
+    drives_close(a.vm.drive);
     if (a.vm.trace.lines)
         rc = close_file(a.vm.trace.lines, "--trace-insn", a.trace, rc);
     if (out != stderr)
@@ -491,6 +518,11 @@ const struct cmd cmd_run = {
         "                         screen, and not COM1; at the end the screen is printed (none)\n"
         "  --serial FILE          COM1's output goes to FILE, and COM1 has no input\n"
         "  --flat[=ADDR]          load IMAGE as it is at ADDR (0x100000) and enter its first byte\n"
+        "  -drive file=FILE[,index=0..3][,media=disk|cdrom][,snapshot=on][,readonly=on]\n"
+        "                         an IDE drive with the file's bytes (format=raw)\n"
+        "  -hda, -hdb, -hdc, -hdd, -cdrom FILE\n"
+        "                         the same in short; -cdrom is drive 2\n"
+        "  -snapshot              no drive's file is written: changes last as long as the machine\n"
         "  --timeout SECONDS      end a guest that does not end by itself (exit code 7)\n"
         "  --shadow-pages N       quota of shadow table pages (4096)\n"
         "  --kvm-device PATH      instead of /dev/kvm\n"

@@ -16,6 +16,28 @@ static int init_serial_and_exit(struct board *b, const struct board_config *c)
     return err ? err : exitport_init(&b->exitport, &b->bus, c->stop);
 }
 
+static int init_ide(struct board *b, const struct board_config *c)
+{
+    static const struct {
+        uint16_t base, control;
+        unsigned irq;
+    } place[IDE_CHANNELS] = {{0x1f0, 0x3f6, 14}, {0x170, 0x376, 15}};
+
+    for (unsigned i = 0; i < IDE_CHANNELS; i++) {
+        const struct board_drive *d = &c->drive[2 * i];
+        const int err = ide_init(&b->ide[i], &b->bus,
+                                 &(struct ide_config){.base = place[i].base,
+                                                      .control_port = place[i].control,
+                                                      .irq = irq(b, place[i].irq),
+                                                      .first = 2 * i,
+                                                      .disk = {d[0].disk, d[1].disk},
+                                                      .cd = {d[0].cd, d[1].cd}});
+        if (err)
+            return err;
+    }
+    return 0;
+}
+
 int board_init(struct board *b, const struct board_config *c)
 {
     int err;
@@ -29,7 +51,7 @@ int board_init(struct board *b, const struct board_config *c)
         (err = a20_init(&b->a20, &b->bus, c->a20, c->reset)) != 0 ||
         (err = kbd_init(&b->kbd, &b->bus, &b->a20, irq(b, IRQ_KBD))) != 0 ||
         (err = pcinone_init(&b->pci, &b->bus, c->reset)) != 0 ||
-        (err = vga_init(&b->vga, &b->bus, &b->mmio, c->clock)) != 0)
+        (err = vga_init(&b->vga, &b->bus, &b->mmio, c->clock)) != 0 || (err = init_ide(b, c)) != 0)
         return err;
     return init_serial_and_exit(b, c);
 }

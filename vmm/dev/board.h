@@ -8,6 +8,7 @@
 #include "vmm/dev/bus.h"
 #include "vmm/dev/chardev.h"
 #include "vmm/dev/exitport.h"
+#include "vmm/dev/ide.h"
 #include "vmm/dev/kbd.h"
 #include "vmm/dev/lines.h"
 #include "vmm/dev/mmio.h"
@@ -30,7 +31,15 @@ struct board {
     struct vga vga;
     struct uart com1;
     struct exitport exitport;
+    struct ide ide[IDE_CHANNELS];
     struct clock clock;
+};
+
+/* What hangs on an ATA channel: index 0 and 1 on the primary one, 2 and 3 on the secondary. */
+#define BOARD_DRIVES (2 * IDE_CHANNELS)
+struct board_drive {
+    struct disk *disk; /* NULL: nothing. Stays the caller's */
+    bool cd;
 };
 
 struct board_config {
@@ -42,6 +51,7 @@ struct board_config {
     struct vm_stop stop;   /* the exit port was written */
     uint64_t wall_seconds; /* calendar time at the machine's start, since 1970 */
     uint64_t ram_bytes;
+    struct board_drive drive[BOARD_DRIVES];
 };
 
 /* 0, or bus_claim's or mmio_claim's error. The board must stay where it is: its devices point at

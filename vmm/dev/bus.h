@@ -19,6 +19,10 @@ struct bus_range {
     uint8_t sizes; /* OR of 1, 2, 4; 0 means 1 */
     uint32_t (*in)(void *ctx, uint16_t port, unsigned size);
     void (*out)(void *ctx, uint16_t port, uint32_t val, unsigned size);
+    /* May be NULL. As many of count accesses of one size to one port as can be made in one go,
+     * little-endian at data; returns how many, and may do none. */
+    uint32_t (*in_many)(void *ctx, uint16_t port, unsigned size, uint32_t count, void *data);
+    uint32_t (*out_many)(void *ctx, uint16_t port, unsigned size, uint32_t count, const void *data);
     void *ctx;
 };
 
@@ -37,6 +41,10 @@ int bus_claim(struct bus *bus, const struct bus_range *r);
 /* One access of size 1, 2 or 4 bytes by IN or OUT. Port numbers wrap at 64 Ki. */
 uint32_t bus_in(struct bus *bus, uint16_t port, unsigned size);
 void bus_out(struct bus *bus, uint16_t port, uint32_t val, unsigned size);
+
+/* count of them, from or to memory: the same as one by one, but for speed. */
+void bus_in_many(struct bus *bus, uint16_t port, unsigned size, uint32_t count, void *data);
+void bus_out_many(struct bus *bus, uint16_t port, unsigned size, uint32_t count, const void *data);
 
 /* Name of the range that holds port, or NULL. */
 const char *bus_port_name(const struct bus *bus, uint16_t port);

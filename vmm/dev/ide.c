@@ -114,21 +114,42 @@ static void both_reset(struct ide *ide)
 
 /* --- the data port --------------------------------------------------------------------------- */
 
-/* Move n bytes, at most what is left of the block. Returns how many were moved. */
-static uint32_t move(struct ide_drive *d, void *data, uint32_t n, bool in)
+/* How many of n bytes a block of this direction has. */
+static uint32_t room(const struct ide_drive *d, uint32_t n, bool to_host)
 {
     const uint32_t rest = d->len - d->at;
-    if (!(d->status & ST_DRQ) || d->to_host != in)
+    if (!(d->status & ST_DRQ) || d->to_host != to_host)
         return 0;
-    if (n > rest)
-        n = rest;
-    if (in)
-        memcpy(data, d->buffer + d->at, n);
-    else
-        memcpy(d->buffer + d->at, data, n);
+    return n < rest ? n : rest;
+}
+
+static void moved(struct ide_drive *d, uint32_t n)
+{
     d->at += n;
-    if (d->at == d->len && d->moved)
+    if (d->at < d->len)
+        return;
+    if (d->moved)
         d->moved(d);
+    else
+        d->status &= (uint8_t)~ST_DRQ;
+}
+
+/* The block's next bytes to the host; returns how many there were. */
+static uint32_t give(struct ide_drive *d, void *data, uint32_t n)
+{
+    n = room(d, n, true);
+    memcpy(data, d->buffer + d->at, n);
+    if (n)
+        moved(d, n);
+    return n;
+}
+
+static uint32_t take(struct ide_drive *d, const void *data, uint32_t n)
+{
+    n = room(d, n, false);
+    memcpy(d->buffer + d->at, data, n);
+    if (n)
+        moved(d, n);
     return n;
 }
 
@@ -137,17 +158,17 @@ static uint32_t move(struct ide_drive *d, void *data, uint32_t n, bool in)
 static uint32_t data_in(struct ide_drive *d, unsigned size)
 {
     uint32_t val = 0;
-    const uint32_t want = size == 4 ? 4 : 2, got = move(d, &val, want, true);
-    if (got == 2 && want == 4)
-        move(d, (uint8_t *)&val + 2, 2, true);
+    const uint32_t want = size == 4 ? 4 : 2;
+    if (give(d, &val, want) == 2 && want == 4)
+        give(d, (uint8_t *)&val + 2, 2);
     return val;
 }
 
 static void data_out(struct ide_drive *d, uint32_t val, unsigned size)
 {
-    const uint32_t want = size == 4 ? 4 : 2, put = move(d, &val, want, false);
-    if (put == 2 && want == 4)
-        move(d, (uint8_t *)&val + 2, 2, false);
+    const uint32_t want = size == 4 ? 4 : 2;
+    if (take(d, &val, want) == 2 && want == 4)
+        take(d, (uint8_t *)&val + 2, 2);
 }
 
 /* --- registers ------------------------------------------------------------------------------- */
@@ -268,6 +289,30 @@ static void ide_out(void *ctx, uint16_t port, uint32_t val, unsigned size)
     }
 }
 
+/* Whole elements of a data block; the bytes at a block's end that are none go one by one. */
+static uint32_t ide_in_many(void *ctx, uint16_t port, unsigned size, uint32_t count, void *data)
+{
+    struct ide *ide = ctx;
+    struct ide_drive *d = selected(ide);
+    const uint32_t whole = (d->len - d->at) / size, n = count < whole ? count : whole;
+
+    if (port != ide->base || size == 1 || n == 0)
+        return 0;
+    return give(d, data, n * size) / size;
+}
+
+static uint32_t ide_out_many(void *ctx, uint16_t port, unsigned size, uint32_t count,
+                             const void *data)
+{
+    struct ide *ide = ctx;
+    struct ide_drive *d = selected(ide);
+    const uint32_t whole = (d->len - d->at) / size, n = count < whole ? count : whole;
+
+    if (port != ide->base || size == 1 || n == 0)
+        return 0;
+    return take(d, data, n * size) / size;
+}
+
 static uint32_t alternate_in(void *ctx, uint16_t port, unsigned size)
 {
     (void)port;
@@ -311,6 +356,8 @@ int ide_init(struct ide *ide, struct bus *bus, const struct ide_config *c)
                                                  .sizes = 1 | 2 | 4,
                                                  .in = ide_in,
                                                  .out = ide_out,
+                                                 .in_many = ide_in_many,
+                                                 .out_many = ide_out_many,
                                                  .ctx = ide});
     return err ? err
                : bus_claim(bus, &(struct bus_range){.name = "ide control",

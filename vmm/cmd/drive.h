@@ -1,0 +1,35 @@
+/*
+ * The drives of a machine as the command line names them: -drive, -hda to -hdd, -cdrom, -snapshot.
+ */
+#ifndef UMBRA_VMM_CMD_DRIVE_H
+#define UMBRA_VMM_CMD_DRIVE_H
+
+#include <stdio.h>
+
+#include "vmm/dev/board.h"
+#include "vmm/errmsg.h"
+
+struct drive_args {
+    struct drive_arg {
+        char file[1024]; /* "": nothing */
+        bool cd, readonly, snapshot;
+    } drive[BOARD_DRIVES];
+    bool snapshot; /* of all of them */
+};
+
+/* Take one option. option: the word as it was typed ("-hda", "--drive=..."); value: its value. 0,
+ * or -EINVAL with err filled. */
+int drive_take(struct drive_args *a, const char *option, const char *value, struct errmsg *err);
+
+/* Open the files, into out. 0, or disk_open's error; then nothing is open. */
+int drives_open(const struct drive_args *a, struct board_drive out[BOARD_DRIVES],
+                struct errmsg *err);
+void drives_close(struct board_drive drive[BOARD_DRIVES]);
+
+/* Is there a disk that a machine can be started from? */
+bool drives_any(const struct drive_args *a);
+
+/* One line for each drive that needs a remark. */
+void drives_describe(const struct board_drive drive[BOARD_DRIVES], FILE *out);
+
+#endif
