@@ -7,6 +7,7 @@
 #include <errno.h>
 
 #include "mm/swap_int.h"
+#include "mm/trace_int.h"
 
 /* The window for this fault. Under ptl. */
 static uint32_t ahead_window(struct mm *mm, gfn_t gfn)
@@ -56,6 +57,7 @@ static void ahead_arrived(struct swap *sw, frame_t f, int err)
     } else {
         frame_set(fr, FRAME_UPTODATE | FRAME_AHEAD);
         pool_count(p, CNT_ahead_reads);
+        mm_trace(p, MM_EV_READ_AHEAD, NULL, 0, pte_swap_slot(swap_entry_of(sw, f)));
         lru_add(p, f);
     }
     frame_clear(fr, FRAME_READING);

@@ -4,6 +4,7 @@
 #include "mm/object.h"
 #include "mm/reclaim_int.h"
 #include "mm/swap_int.h"
+#include "mm/trace_int.h"
 #include "mm/unmap.h"
 
 /* Back to a list, unlocked. */
@@ -72,6 +73,8 @@ static enum evicted evict_anon(struct pool *p, frame_t f)
         return evict_keep(p, f);
     }
     if (swap_evict(p, f)) { /* clean, or wanted by nobody (21) */
+        mm_trace(p, MM_EV_DROPPED, undos.n ? undos.at[0].mm : NULL, undos.n ? undos.at[0].gfn : 0,
+                 pte_swap_slot(entry));
         undos_release(&undos);
         pool_count(p, CNT_dropped);
         return evict_freed(p, f);

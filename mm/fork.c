@@ -10,6 +10,7 @@
 #include "mm/mm_int.h"
 #include "mm/object.h"
 #include "mm/swap_int.h"
+#include "mm/trace_int.h"
 
 struct leaf_copy {
     struct mm *parent, *child;
@@ -31,6 +32,7 @@ static void protect_leaf(struct leaf_copy *c, const pte_t *leaf)
     for (uint32_t i = 0; i < TABLE_ENTRIES; i++)
         if (pte_present(leaf[i]) && pte_writable(leaf[i])) {
             mm_write_protect(c->parent, c->first, TABLE_ENTRIES);
+            mm_trace(c->parent->pool, MM_EV_WRITE_PROTECT, c->parent, c->first, TABLE_ENTRIES);
             return;
         }
 }
@@ -196,6 +198,7 @@ int mm_fork(struct mm *parent, const char *name, struct mm **out)
     int err = mm_create(parent->pool, name, &child);
     if (err)
         return err;
+    child->tag = parent->tag;
     struct leaf_copy c = {.parent = parent, .child = child};
     lock_take(&parent->map_lock, LOCK_MAP);
     err = fork_regions(parent, child);

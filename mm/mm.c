@@ -10,6 +10,7 @@
 #include "mm/mm_int.h"
 #include "mm/object.h"
 #include "mm/swap_int.h"
+#include "mm/trace_int.h"
 
 int mm_create(struct pool *pool, const char *name, struct mm **out)
 {
@@ -80,6 +81,8 @@ static int mm_map(struct mm *mm, const struct region *r)
     struct region_edit e = {.start = r->start, .end = r->end, .put = r};
     lock_take(&mm->map_lock, LOCK_MAP);
     int err = regions_overlap(mm, r->start, r->end) ? -EEXIST : mm_edit(mm, &e);
+    if (!err)
+        mm_trace(mm->pool, MM_EV_MAPPED, mm, r->start, r->end - r->start);
     lock_drop(&mm->map_lock, LOCK_MAP);
     return err;
 }
@@ -168,8 +171,10 @@ int mm_unmap(struct mm *mm, gfn_t gfn, uint32_t n)
     struct region_edit e = {.start = gfn, .end = gfn + n};
     lock_take(&mm->map_lock, LOCK_MAP);
     int err = mm_edit(mm, &e);
-    if (!err)
+    if (!err) {
         mm_zap(mm, gfn, gfn + n);
+        mm_trace(mm->pool, MM_EV_UNMAPPED, mm, gfn, n);
+    }
     lock_drop(&mm->map_lock, LOCK_MAP);
     return err;
 }
@@ -186,6 +191,7 @@ void mm_destroy(struct mm *mm)
     struct region *list = regions_swap(mm, NULL, 0, &n);
     mm_unlock_ptl(mm);
     mm_zap(mm, 0, MM_GFNS);
+    mm_trace(pool, MM_EV_UNMAPPED, mm, 0, MM_GFNS);
     regions_free(list, n);
     for (uint32_t i = 0; i < TABLE_ENTRIES; i++) /* tables that were taken but never filled */
         table_trim(mm, i << TABLE_SHIFT);
@@ -248,6 +254,16 @@ void mm_page_info(const struct mm *cmm, gfn_t gfn, struct mm_page_info *out)
         out->maps = frame_maps(frame_of(mm->pool, out->frame));
     }
     mm_unlock_ptl(mm);
+}
+
+void mm_set_tag(struct mm *mm, uint32_t tag)
+{
+    mm->tag = tag;
+}
+
+uint32_t mm_tag(const struct mm *mm)
+{
+    return mm->tag;
 }
 
 void mm_get_stats(const struct mm *cmm, struct mm_stats *out)

@@ -30,6 +30,7 @@ struct mm {
     struct mm_lock map_lock;
     struct mm_notifier notifier;
     bool has_notifier;
+    uint32_t tag; /* trace.h */
 
     struct mm_lock ptl __attribute__((aligned(64)));
     uint32_t n_regions;

@@ -3,6 +3,7 @@
 #include "mm/reclaim.h"
 #include "mm/share.h"
 #include "mm/swap_int.h"
+#include "mm/trace.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -159,6 +160,11 @@ void pool_destroy(struct pool *p)
 int pool_fd(const struct pool *p)
 {
     return p->fd;
+}
+
+void pool_set_tracer(struct pool *p, const struct mm_tracer *t)
+{
+    p->tracer = t;
 }
 
 void pool_get_stats(const struct pool *cp, struct pool_stats *out)

@@ -14,6 +14,7 @@
 
 struct mm;
 struct mm_sync_hook;
+struct mm_tracer;
 
 enum lru_kind { LRU_INACTIVE, LRU_ACTIVE, LRU_LISTS };
 
@@ -66,6 +67,7 @@ struct pool {
     _Atomic uint32_t wm_min, wm_low, wm_high; /* watermarks in available frames */
     _Atomic uint32_t evictions;               /* the clock of refault distances */
 
+    const struct mm_tracer *tracer;  /* trace.h; NULL: nobody wants to know */
     const struct mm_sync_hook *hook; /* tests: called at the steps of sync.h */
 };
 

@@ -3,6 +3,7 @@
 
 #include "mm/mm_int.h"
 #include "mm/object.h"
+#include "mm/trace_int.h"
 
 /* May all of the range have prot? */
 static int protect_check(const struct mm *mm, gfn_t gfn, gfn_t end, unsigned prot)
@@ -34,6 +35,8 @@ static void protect_leaf(struct mm *mm, gfn_t start, gfn_t end, unsigned prot)
             mm_invalidate(mm, start, end - start);
         else if (!told)
             mm_write_protect(mm, start, end - start);
+        if (!told)
+            mm_trace(mm->pool, MM_EV_WRITE_PROTECT, mm, start, end - start);
         told = true;
         table_set(mm, g, pte_without(pte, PTE_W));
     }
@@ -51,6 +54,7 @@ static int protect_edit(struct mm *mm, gfn_t gfn, gfn_t end, unsigned prot)
     struct region *old = regions_swap(mm, list, n, &old_n);
     mm_unlock_ptl(mm);
     regions_free(old, old_n);
+    mm_trace(mm->pool, MM_EV_PROTECTED, mm, gfn, end - gfn);
     if (prot & MM_WRITE)
         return 0;
     while (gfn < end) {

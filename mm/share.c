@@ -14,6 +14,7 @@
 #include <time.h>
 
 #include "mm/swap_int.h"
+#include "mm/trace_int.h"
 #include "mm/unmap.h"
 
 enum {
@@ -115,6 +116,7 @@ static bool share_move(struct pool *p, const struct page *pg, frame_t keep)
         frame_ref(frame_of(p, keep));
         node = table_map_page(mm, pg->gfn, keep, pte_make(keep, pte.raw & (PTE_U | PTE_A | PTE_D)),
                               node);
+        mm_trace(p, MM_EV_MERGED, mm, pg->gfn, keep);
     }
     mm_unlock_ptl(mm);
     if (node)

@@ -10,6 +10,7 @@
 #include <sched.h>
 
 #include "mm/swap_int.h"
+#include "mm/trace_int.h"
 #include "mm/unmap.h"
 
 void undos_release(struct swap_undos *u)
@@ -38,6 +39,13 @@ static void write_undo(struct swap *sw, frame_t f, struct swap_undos *u, bool st
     undos_release(u);
     if (!swap_take_out(p, f, 0) && stuck)
         frame_set(fr, FRAME_STUCK); /* its slot is bad: wait until the entries come and fetch it */
+}
+
+/* Tell of a slot, and of a page that names it, as far as known. */
+static void trace_slot(struct swap *sw, enum mm_event what, slot_t s, const struct swap_undos *u)
+{
+    const bool known = u->n > 0;
+    mm_trace(sw->pool, what, known ? u->at[0].mm : NULL, known ? u->at[0].gfn : 0, s);
 }
 
 static struct swap_io *io_take(struct swap *sw)
@@ -77,6 +85,8 @@ static void write_done(struct store_io *sio, int err)
     frame_t f = io->frame;
     frame_lock(fr); /* held by others for short and never over a wait for this write */
     frame_clear(fr, FRAME_WRITEBACK);
+    trace_slot(sw, err ? MM_EV_WRITE_FAILED : MM_EV_WRITTEN, pte_swap_slot(swap_entry_of(sw, f)),
+               &io->undos);
     if (err) {
         pool_count(sw->pool, CNT_write_errors);
         write_undo(sw, f, &io->undos, true);
@@ -122,6 +132,7 @@ enum swap_out swap_write(struct swap *sw, frame_t f, struct swap_undos *undos)
     frame_clear(fr, FRAME_WRITEBACK);
     io_give(sw, io);
     enum swap_out out = SWAP_OUT_FREED;
+    trace_slot(sw, r == STORE_DONE ? MM_EV_WRITTEN : MM_EV_WRITE_FAILED, slot, undos);
     if (r == STORE_DONE) {
         undos_release(undos);
         write_succeeded(sw, f);

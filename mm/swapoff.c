@@ -5,6 +5,7 @@
 #include "mm/object.h"
 #include "mm/reclaim.h"
 #include "mm/swap_int.h"
+#include "mm/trace_int.h"
 
 /* One entry of an mm, brought back without a fault of its own: protection does not matter. */
 static int off_page(struct mm *mm, gfn_t gfn, pte_t entry)
@@ -23,6 +24,7 @@ static int off_page(struct mm *mm, gfn_t gfn, pte_t entry)
             count_add(&mm->swapped, -1);
             node = table_map_page(mm, gfn, in.frame, pte_make(in.frame, PTE_U), node);
             swap_take_out(p, in.frame, 0);
+            mm_trace(p, MM_EV_PUT_BACK, mm, gfn, 0);
         }
         frame_unlock(fr);
         mm_unlock_ptl(mm);

@@ -5,6 +5,8 @@
 
 #include <errno.h>
 
+#include "mm/trace_int.h"
+
 enum { BATCH = 32 };
 
 struct mapping {
@@ -92,6 +94,10 @@ static void unmap_at(struct pool *p, const struct mapping *m, frame_t f, pte_t t
     if (pte_none(to))
         table_trim(m->mm, m->gfn);
     frame_drop(p, f, FRAME_REF | FRAME_MAP);
+    if (pte_none(to))
+        mm_trace(p, MM_EV_EVICTED, m->mm, m->gfn, 0);
+    else
+        mm_trace(p, MM_EV_SWAP_OUT, m->mm, m->gfn, pte_swap_slot(to));
     mm_unlock_ptl(m->mm);
     if (undos && undos->n++ < SWAP_RESTORE) {
         mm_get(m->mm);
@@ -127,6 +133,7 @@ void unmap_write_protect(struct pool *p, frame_t f)
                 if (pte_dirty(pte))
                     frame_set(frame_of(p, f), FRAME_DIRTY);
                 table_set(m[i].mm, m[i].gfn, pte_without(pte, PTE_W | PTE_D));
+                mm_trace(p, MM_EV_WRITE_PROTECT, m[i].mm, m[i].gfn, 1);
             }
             mm_unlock_ptl(m[i].mm);
             mm_put(m[i].mm);
@@ -156,6 +163,7 @@ bool unmap_restore(struct mm *mm, gfn_t gfn, pte_t entry, pte_t was, frame_t f)
         frame_ref(frame_of(p, f));
         node = table_map_page(mm, gfn, f, was, node);
         count_add(&mm->swapped, -1);
+        mm_trace(p, MM_EV_PUT_BACK, mm, gfn, 0);
     }
     mm_unlock_ptl(mm);
     if (same)
