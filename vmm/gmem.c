@@ -34,6 +34,8 @@ static uint8_t *page_in(struct gmem *g, gfn_t gfn, enum mm_access access, frame_
 {
     struct mm_fault f = mm_fault(g->mm, gfn, access);
 
+    if (g->faulted && f.result != MM_SPURIOUS)
+        g->faulted(g->ctx, g, gfn, access, &f);
     *err = result_errno(f.result);
     if (*err)
         return NULL;

@@ -17,6 +17,9 @@ struct gmem {
      * NULL. */
     void (*written)(void *ctx, gpa_t gpa, frame_t f, uint32_t len, bool by_walk);
     void *ctx;
+    /* Told of every access here that changed what backs the page. NULL: nobody wants to know. */
+    void (*faulted)(void *ctx, const struct gmem *g, gfn_t gfn, enum mm_access access,
+                    const struct mm_fault *f);
 };
 
 /* Is gpa .. gpa+len-1 wholly inside guest memory? Never wraps. len 0: only gpa <= bytes. */

@@ -48,6 +48,9 @@ void shadow_entry_set(struct shadow *sh, uint32_t entry, spte_t val)
     if (spte_relaxes(old, val) && !(spte_is_mmio(old) && old.raw != val.raw))
         return;
     sh->stats.restricts++;
+    if (sh->watch && shadow_entry_used(old))
+        sh->watch->restricted(sh->watch->ctx, sp->role.space, shadow_entry_la(sh, entry),
+                              sp->role.level, sh->gfns[entry], old, val);
     for (int i = 0; i < MAX_ENGINES; i++) {
         struct engine *e = sh->engine[i];
         if (!e)
@@ -808,6 +811,11 @@ void shadow_detach(struct shadow *sh, struct engine *e)
     for (int i = 0; i < MAX_ENGINES; i++)
         if (sh->engine[i] == e)
             sh->engine[i] = NULL;
+}
+
+void shadow_set_watch(struct shadow *sh, const struct shadow_watch *w)
+{
+    sh->watch = w;
 }
 
 struct arena *shadow_arena(struct shadow *sh)

@@ -150,6 +150,19 @@ void shadow_write_protect_frame(struct shadow *sh, frame_t f);
 /* Drop every table but the current roots. */
 void shadow_zap_all(struct shadow *sh);
 
+/*
+ * Told of each entry that is taken away or gives less than before. la: the first linear address
+ * that it translates, as far as the table hangs in one place; level 1: a page, 2 and up: a table;
+ * gfn: of level 1, what it maps. Must not call back into the shadow.
+ */
+struct shadow_watch {
+    void *ctx;
+    void (*restricted)(void *ctx, uint32_t space, la_t la, unsigned level, gfn_t gfn, spte_t old,
+                       spte_t now);
+};
+/* NULL: nobody wants to know. The watch stays the caller's. */
+void shadow_set_watch(struct shadow *sh, const struct shadow_watch *w);
+
 void shadow_get_stats(const struct shadow *sh, struct shadow_stats *out);
 /* Check the invariants over every entry. 0 or -EUCLEAN with the first fault described in msg. */
 int shadow_audit(struct shadow *sh, char *msg, size_t len);

@@ -76,6 +76,7 @@ struct shadow {
     struct srmap parents;     /* page -> entries that point to it */
     uint32_t hash[HASH_SIZE]; /* by space and gfn; page + 1 */
     struct engine *engine[MAX_ENGINES];
+    const struct shadow_watch *watch; /* NULL: none */
     struct gmode mode;
     struct root root[MAX_ROOTS];
     uint32_t home;  /* a PML4 with nothing but the monitor's half, for an engine between guests */
