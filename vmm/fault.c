@@ -142,28 +142,66 @@ static enum fault_outcome resolve(struct vm *vm, const struct fault *f)
     return FAULT_RETRY;
 }
 
+/* *answered: it came to the memory manager. */
+static enum fault_outcome handle(struct vm *vm, struct fault *f, bool *answered)
+{
+    *answered = false;
+    walk_guest(vm->as, shadow_mode(vm->shadow), f->la, f->acc, true, &f->walk);
+    switch (f->walk.status) {
+    case WALK_FAULT: vm->guest_error = f->walk.error; return FAULT_GUEST;
+    case WALK_NOMEM: return no_table(vm, -ENOMEM, &f->walk);
+    case WALK_IOERR: return no_table(vm, -EIO, &f->walk);
+    case WALK_OK: break;
+    }
+    if (space_rules(vm) && f->la >= SPACE_WINDOW)
+        return window_fault(vm, f);
+    if (!space_has(vm, f->walk.gpa) &&
+        (!space_rules(vm) || mmio_find(&vm->board.mmio, f->walk.gpa)))
+        return no_memory(vm, f);
+    if (f->acc.write && vm_rom_locked(vm, f->walk.gpa))
+        return rom_write(vm, f);
+    *answered = true;
+    return resolve(vm, f);
+}
+
+/* Into the page trace. */
+static void record(struct vm *vm, const struct fault *f, uint32_t error, enum fault_outcome o,
+                   bool answered, uint64_t start, uint64_t cycles)
+{
+    struct trace_ring *ring = vm->tracing.ring;
+    const bool own = o == FAULT_GUEST;
+    trace_ring_put(ring,
+                   (struct trace_rec){.tsc = start,
+                                      .la = f->la,
+                                      .gfn = f->walk.status == WALK_OK ? gfn_of(f->walk.gpa) : 0,
+                                      .eip = vm->cpu.eip,
+                                      .cost = cycles > UINT32_MAX ? UINT32_MAX : (uint32_t)cycles,
+                                      .info = answered ? vm->fault_path : 0,
+                                      .kind = own        ? TRACE_GUEST_FAULT
+                                              : answered ? TRACE_FAULT
+                                                         : TRACE_MMIO,
+                                      .result = answered ? (uint8_t)vm->fault_result : 0,
+                                      .error = (uint8_t)(own ? vm->guest_error : error),
+                                      .space = (uint8_t)vm->spaces.cur});
+    if (__builtin_expect(ring->count >= ring->refresh_at, 0))
+        vm_trace_sample(vm);
+}
+
 enum fault_outcome fault_handle(struct vm *vm, la_t la, uint32_t error)
 {
     struct fault f = {.la = la,
                       .acc = {.write = (error & PF_W) != 0,
                               .user = (error & PF_U) != 0,
                               .fetch = (error & PF_I) != 0}};
+    bool answered;
     const uint64_t start = stats_now();
-
-    walk_guest(vm->as, shadow_mode(vm->shadow), la, f.acc, true, &f.walk);
-    switch (f.walk.status) {
-    case WALK_FAULT: vm->guest_error = f.walk.error; return FAULT_GUEST;
-    case WALK_NOMEM: return no_table(vm, -ENOMEM, &f.walk);
-    case WALK_IOERR: return no_table(vm, -EIO, &f.walk);
-    case WALK_OK: break;
-    }
-    if (space_rules(vm) && la >= SPACE_WINDOW)
-        return window_fault(vm, &f);
-    if (!space_has(vm, f.walk.gpa) && (!space_rules(vm) || mmio_find(&vm->board.mmio, f.walk.gpa)))
-        return no_memory(vm, &f);
-    if (f.acc.write && vm_rom_locked(vm, f.walk.gpa))
-        return rom_write(vm, &f);
-    const enum fault_outcome o = resolve(vm, &f);
-    stats_fault(&vm->stats, vm->fault_result, vm->fault_path, stats_now() - start);
+    vm->tracing.fault_tsc = start;
+    const enum fault_outcome o = handle(vm, &f, &answered);
+    const uint64_t cycles = stats_now() - start;
+    vm->tracing.fault_tsc = 0;
+    if (answered)
+        stats_fault(&vm->stats, vm->fault_result, vm->fault_path, cycles);
+    if (vm->tracing.ring)
+        record(vm, &f, error, o, answered, start, cycles);
     return o;
 }

@@ -34,11 +34,13 @@ static void space_free(struct vm *vm, uint32_t id)
     mm_destroy(g->mm);
     free(g);
     vm->spaces.at[id] = NULL;
+    vm_trace_space(vm, TRACE_EXIT, id);
 }
 
 static void go_to(struct vm *vm, uint32_t id)
 {
     struct spaces *s = &vm->spaces;
+    vm_trace_space(vm, TRACE_SWITCH, id);
     s->cur = s->next = id;
     s->moved = true;
     vm->as = s->at[id];
@@ -322,6 +324,8 @@ static int32_t call_fork(struct vm *vm, struct umbra_hc *hc)
         free(g);
         return status_of(rc);
     }
+    mm_set_tag(g->mm, id);
+    vm_trace_space(vm, TRACE_FORK, id);
     s->at[id] = g;
     shadow_space_add(vm->shadow, id, g);
     hc->ret[0] = id;

@@ -327,6 +327,7 @@ static int add_memory(struct vm *vm, struct errmsg *err)
     if (rc < 0)
         return err_set(err, rc, "shadow tables: %s", strerror(-rc));
     shadow_set_clock(vm->shadow, on_moment, vm);
+    vm_trace_begin(vm);
     return 0;
 }
 
@@ -363,6 +364,7 @@ void vm_destroy(struct vm *vm)
 {
     if (!vm)
         return;
+    vm_trace_end(vm);
     if (vm->timer_armed)
         timer_delete(vm->timer);
     vm_board_destroy(vm);

@@ -22,6 +22,7 @@
 #include "vmm/vm_display.h"
 #include "vmm/vm_rom.h"
 #include "vmm/vm_swap.h"
+#include "vmm/vm_trace.h"
 
 enum vm_engine { VM_ENGINE_AUTO, VM_ENGINE_KVM, VM_ENGINE_SOFT };
 enum vm_display_kind { VM_DISPLAY_NONE, VM_DISPLAY_TEXT };
@@ -58,7 +59,11 @@ struct vm_opts {
     struct store *store;
     const char *swap_name;                  /* its file, for messages; may be NULL */
     struct board_drive drive[BOARD_DRIVES]; /* the disks outlive the machine */
-    uint32_t share; /* pages that are looked at for sharing after each trap; 0: none */
+    uint32_t share;          /* pages that are looked at for sharing after each trap; 0: none */
+    const char *swap_name;   /* its file, for messages; may be NULL */
+    struct trace_ring *ring; /* faults and page states are recorded there; stays the caller's and
+                              * outlives the machine. NULL: they are not */
+    uint32_t share;          /* pages that are looked at for sharing after each trap; 0: none */
 };
 
 /* Why a machine has ended. */
@@ -105,7 +110,8 @@ struct vm {
     struct vm_swap swap;
     struct vm_rom rom;
     struct vm_display display;
-    uint64_t traps; /* so far, the one at hand included */
+    struct vm_trace tracing; /* the page trace; off without a ring */
+    uint64_t traps;          /* so far, the one at hand included */
     enum vm_end end;
     int exit_status;        /* of VM_END_EXIT */
     char end_text[512];     /* what happened, for people */
