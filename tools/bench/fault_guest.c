@@ -9,15 +9,10 @@
 #include <errno.h>
 
 #include "tools/bench/fault_host.h"
+#include "tools/bench/fault_pass.h"
 #include "vmm/vm.h"
 
-enum {
-    PAGES = 8192,
-    UNROLL = 16,
-    CODE_AT = 0x1000,
-    DATA_AT = 0x100000,
-    MAX_ROUNDS = 31,
-};
+enum { PAGES = FAULT_PASS_PAGES, MAX_ROUNDS = 31 };
 
 enum pass { PASS_READ, PASS_AFTER_READ, PASS_WRITE, PASSES };
 enum host { HOST_SEGV_R, HOST_SEGV_W, HOST_ZEROPAGE, HOST_COPY, HOST_COPY_SLEEP, HOSTS };
@@ -36,78 +31,19 @@ struct machine_under_test {
 
 /* --- the guest ------------------------------------------------------------------------------- */
 
-static uint8_t *put32(uint8_t *p, uint32_t v)
-{
-    memcpy(p, &v, 4);
-    return p + 4;
-}
-
-/* 1: mov eax,[esi+k*4096] or mov [esi+k*4096],eax for each k; add esi; dec ecx; jnz 1b; hlt */
-static size_t make_loop(uint8_t *code, bool write)
-{
-    uint8_t *p = code;
-    for (uint32_t k = 0; k < UNROLL; k++) {
-        *p++ = write ? 0x89 : 0x8b;
-        *p++ = 0x86;
-        p = put32(p, k * PAGE_SIZE);
-    }
-    *p++ = 0x81, *p++ = 0xc6;
-    p = put32(p, UNROLL * PAGE_SIZE);
-    *p++ = 0x49;
-    *p++ = 0x0f, *p++ = 0x85;
-    p = put32(p, (uint32_t)(code - (p + 4)));
-    *p++ = 0xf4;
-    return (size_t)(p - code);
-}
-
-/* ns per fault of one pass over all pages; negative if not each page came to exactly one fault. */
-static double run_pass(struct vm *vm, bool write)
-{
-    uint8_t code[256];
-    const size_t len = make_loop(code, write);
-    const uint64_t before = vm->stats.trap[TRAP_PF].count;
-
-    if (gmem_write(&vm->gmem, CODE_AT, code, len) < 0)
-        return -1;
-    cpu_set_flat(&vm->cpu, CODE_AT);
-    vm->cpu.gpr[R_ESI] = DATA_AT;
-    vm->cpu.gpr[R_ECX] = PAGES / UNROLL;
-    vm->end = VM_RUNNING;
-    const uint64_t t = bench_now();
-    vm_run(vm);
-    const uint64_t ns = bench_now() - t;
-    const uint64_t faults = vm->stats.trap[TRAP_PF].count - before;
-    if (vm->end != VM_END_HALT || faults < PAGES || faults > PAGES + 8) {
-        fprintf(stderr, "bench: the guest ended with \"%s\" after %llu faults\n", vm->end_text,
-                (unsigned long long)faults);
-        return -1;
-    }
-    return (double)ns / PAGES;
-}
-
-/* Take the pages away: the next access to each finds nothing. */
-static int forget(struct vm *vm)
-{
-    int rc = mm_unmap(vm->mm, gfn_of(DATA_AT), PAGES);
-    if (!rc)
-        rc = mm_map_anon(vm->mm, gfn_of(DATA_AT), PAGES, MM_READ | MM_WRITE | MM_EXEC,
-                         MM_ANON_PRIVATE);
-    return rc;
-}
-
 static int run_machine(struct machine_under_test *m, unsigned round)
 {
     if (!m->vm)
         return 0;
-    int rc = forget(m->vm);
+    int rc = fault_pass_forget(m->vm);
     if (rc)
         return rc;
-    m->ns[PASS_READ][round] = run_pass(m->vm, false);
-    m->ns[PASS_AFTER_READ][round] = run_pass(m->vm, true);
-    rc = forget(m->vm);
+    m->ns[PASS_READ][round] = fault_pass(m->vm, false);
+    m->ns[PASS_AFTER_READ][round] = fault_pass(m->vm, true);
+    rc = fault_pass_forget(m->vm);
     if (rc)
         return rc;
-    m->ns[PASS_WRITE][round] = run_pass(m->vm, true);
+    m->ns[PASS_WRITE][round] = fault_pass(m->vm, true);
     for (int p = 0; p < PASSES; p++)
         if (m->ns[p][round] < 0)
             return -EIO;
@@ -116,7 +52,7 @@ static int run_machine(struct machine_under_test *m, unsigned round)
 
 static int start_machine(struct machine_under_test *m, const char *name, enum vm_engine engine)
 {
-    const struct vm_opts o = {.ram = DATA_AT + (uint64_t)PAGES * PAGE_SIZE,
+    const struct vm_opts o = {.ram = FAULT_PASS_RAM,
                               .shadow_quota = VM_SHADOW_QUOTA,
                               .engine = engine,
                               .ring0 = VM_RING0_NATIVE};
