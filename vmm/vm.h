@@ -59,8 +59,6 @@ struct vm_opts {
     struct store *store;
     const char *swap_name;                  /* its file, for messages; may be NULL */
     struct board_drive drive[BOARD_DRIVES]; /* the disks outlive the machine */
-    uint32_t share;          /* pages that are looked at for sharing after each trap; 0: none */
-    const char *swap_name;   /* its file, for messages; may be NULL */
     struct trace_ring *ring; /* faults and page states are recorded there; stays the caller's and
                               * outlives the machine. NULL: they are not */
     uint32_t share;          /* pages that are looked at for sharing after each trap; 0: none */
@@ -108,10 +106,10 @@ struct vm {
     uint32_t guest_error;              /* of FAULT_GUEST */
     uint32_t fault_result, fault_path; /* of the last fault that mm answered */
     struct vm_swap swap;
+    struct vm_trace tracing; /* the page trace; off without a ring */
     struct vm_rom rom;
     struct vm_display display;
-    struct vm_trace tracing; /* the page trace; off without a ring */
-    uint64_t traps;          /* so far, the one at hand included */
+    uint64_t traps; /* so far, the one at hand included */
     enum vm_end end;
     int exit_status;        /* of VM_END_EXIT */
     char end_text[512];     /* what happened, for people */

@@ -11,6 +11,7 @@
 #include "vmm/cmd/cmd.h"
 #include "vmm/cmd/drive.h"
 #include "vmm/cmd/opts.h"
+#include "vmm/cmd/run_pages.h"
 #include "vmm/control/client.h"
 #include "vmm/control/control.h"
 #include "vmm/pt_print.h"
@@ -41,13 +42,13 @@ enum {
     O_SWAP,
     O_ZPOOL,
     O_SHARE,
+    O_PAGES,
+    O_PAGES_SIZE,
     O_DISPLAY,
     O_SCREEN,
     O_SERIAL,
     O_DRIVE,
     O_SNAPSHOT,
-    O_PAGES,
-    O_PAGES_SIZE,
 };
 
 /* clang-format off */
@@ -79,6 +80,8 @@ static const struct opt table[] = {
     {"swap", O_SWAP, OPT_VALUE},
     {"zpool", O_ZPOOL, OPT_VALUE},
     {"share", O_SHARE, OPT_MAYBE},
+    {"trace", O_PAGES, OPT_VALUE},
+    {"trace-size", O_PAGES_SIZE, OPT_VALUE},
     {"display", O_DISPLAY, OPT_VALUE},
     {"screen", O_SCREEN, OPT_VALUE},
     {"serial", O_SERIAL, OPT_VALUE},
@@ -89,8 +92,6 @@ static const struct opt table[] = {
     {"hdd", O_DRIVE, OPT_VALUE},
     {"cdrom", O_DRIVE, OPT_VALUE},
     {"snapshot", O_SNAPSHOT, OPT_NONE},
-    {"trace", O_PAGES, OPT_VALUE},
-    {"trace-size", O_PAGES_SIZE, OPT_VALUE},
     {NULL, 0, OPT_NONE},
 };
 /* clang-format on */
@@ -99,6 +100,7 @@ struct run_args {
     struct vm_opts vm;
     struct image_opts image;
     struct vm_swap_opts swap;
+    struct run_pages pages; /* --trace */
     struct drive_args drives;
     const char *modules[IMAGE_MODULES_MAX];
     bool stats, stats_json, pt, json, quiet;
@@ -106,8 +108,6 @@ struct run_args {
     bool range_given;
     const char *output, *trace, *control, *screen, *serial;
     FILE *screen_file, *serial_file;
-    const char *pages; /* --trace FILE */
-    uint64_t pages_size;
 };
 
 /* --- command line ---------------------------------------------------------------------------- */
@@ -228,14 +228,14 @@ static int take_option(struct run_args *a, struct opts *o, int id)
     case O_CONTROL: a->control = o->value; break;
     case O_QUIET: a->quiet = true; break;
     case O_TRACE: a->trace = o->value; break;
+    case O_PAGES: a->pages.path = o->value; break;
+    case O_PAGES_SIZE: rc = take_size(o, &a->pages.size, &e); break;
     case O_DISPLAY:
         rc = opt_choice(o->value, displays, &choice, &e);
         a->vm.display = (enum vm_display_kind)choice;
         break;
     case O_SCREEN: a->screen = o->value; break;
     case O_SERIAL: a->serial = o->value; break;
-    case O_PAGES: a->pages = o->value; break;
-    case O_PAGES_SIZE: rc = take_size(o, &a->pages_size, &e); break;
     case O_BREAK: return take_break(a, o->value);
     default: return cmd_usage("run", "option %s", o->name);
     }
@@ -265,7 +265,7 @@ static int parse(struct run_args *a, int argc, char **argv)
     }
     if (!a->image.path)
         return cmd_usage("run", "which image?");
-    if (a->pages_size && !a->pages)
+    if (a->pages.size && !a->pages.path)
         return cmd_usage("run", "--trace-size: of which trace? Give --trace FILE too");
     a->image.modules = a->modules;
     return 0;
@@ -442,169 +442,135 @@ static int open_drives(struct run_args *a)
     const int rc = drives_open(&a->drives, a->vm.drive, &err);
     if (rc < 0)
         return cmd_fail("run", rc == -ENOMEM ? UMBRA_EXIT_HOST : UMBRA_EXIT_IMAGE, "%s", err.text);
-    /* The page trace. A file that is something else is bad input; one that cannot be made is the
-     * host's. */
-    static int open_pages(struct run_args * a)
-    {
-        struct errmsg err;
-        if (!a->pages)
-            return UMBRA_EXIT_OK;
-        const int rc = trace_ring_open(a->pages, a->pages_size ? a->pages_size : TRACE_SIZE_DEFAULT,
-                                       &a->vm.ring, &err);
-        if (rc < 0)
-            return cmd_fail("run",
-                            rc == -EINVAL                   ? UMBRA_EXIT_USAGE
-                            : rc == -EEXIST || rc == -EBUSY ? UMBRA_EXIT_IMAGE
-                                                            : UMBRA_EXIT_HOST,
-                            "--trace %s", err.text);
-        return UMBRA_EXIT_OK;
-    }
+    return UMBRA_EXIT_OK;
+}
 
-    /* A file that did not take all that was written is a failure, whatever the guest came to. */
-    static int close_file(FILE * f, const char *option, const char *path, int rc)
-    {
-        const bool failed = ferror(f) != 0;
-        errno = 0;
-        if ((fclose(f) == 0 && !failed) || rc == UMBRA_EXIT_HOST)
-            return rc;
-        return cmd_fail("run", UMBRA_EXIT_HOST, "%s %s: %s", option, path,
-                        errno ? strerror(errno) : "not everything could be written");
-    }
-
-    static int cmd_run_main(int argc, char **argv)
-    {
-        struct run_args a = {
-            .vm = {.ram = VM_RAM_DEFAULT, .shadow_quota = VM_SHADOW_QUOTA, .console = true},
-            .image.flat_addr = IMAGE_FLAT_DEFAULT};
-        struct vm *vm;
-        struct errmsg err;
-        FILE *out = stderr;
-
-        int rc = parse(&a, argc, argv);
-        if (rc)
-            return rc;
-        if (a.output && !(out = fopen(a.output, "we")))
-            return cmd_fail("run", UMBRA_EXIT_HOST, "--output %s: %s", a.output, strerror(errno));
-        if (a.trace && !(a.vm.trace.lines = fopen(a.trace, "we")))
-            rc = cmd_fail("run", UMBRA_EXIT_HOST, "--trace-insn %s: %s", a.trace, strerror(errno));
-        if (!rc)
-            rc = open_screen_files(&a);
-        a.vm.trace.dumps = a.vm.trace.lines ? a.vm.trace.lines : stderr;
-        if (!rc)
-            rc = open_store(&a);
-        if (!rc)
-            rc = open_drives(&a);
-        rc = open_pages(&a);
-        if (!rc) {
-            rc = vm_create(&a.vm, &vm, &err);
-            if (rc < 0) {
-                rc = cmd_fail("run", code_of(rc), "%s", err.text);
-                trace_ring_close(a.vm.ring, err.text, rc);
-            } else {
-                if (a.vm.ring)
-                    trace_ring_describe(a.vm.ring, vm_engine_name(vm), a.image.path, a.image.append,
-                                        a.vm.ram, pool_bytes(vm->pool));
-                rc = run_vm(&a, vm, out);
-                vm_trace_end(vm);
-                trace_ring_close(a.vm.ring, vm->end_text, rc);
-                vm_destroy(vm);
-            }
-        }
-        store_close(a.vm.store);
-        if (a.screen_file)
-            rc = close_file(a.screen_file, "--screen", a.screen, rc);
-        if (a.serial_file)
-            rc = close_file(a.serial_file, "--serial", a.serial, rc);
-        drives_close(a.vm.drive);
-        if (a.vm.trace.lines)
-            rc = close_file(a.vm.trace.lines, "--trace-insn", a.trace, rc);
-        if (out != stderr)
-            rc = close_file(out, "--output", a.output, rc);
+/* A file that did not take all that was written is a failure, whatever the guest came to. */
+static int close_file(FILE *f, const char *option, const char *path, int rc)
+{
+    const bool failed = ferror(f) != 0;
+    errno = 0;
+    if ((fclose(f) == 0 && !failed) || rc == UMBRA_EXIT_HOST)
         return rc;
-    }
+    return cmd_fail("run", UMBRA_EXIT_HOST, "%s %s: %s", option, path,
+                    errno ? strerror(errno) : "not everything could be written");
+}
 
-    const struct cmd cmd_run = {
-        .name = "run",
-        .args = "IMAGE [options]",
-        .summary = "boot an image and give it a serial console",
-        .help =
-            "IMAGE is a Multiboot 1 kernel, an ELF32 executable, or with --flat any bytes.\n"
-            "The guest's COM1 is this terminal (or with --display text its keyboard and screen); "
-            "Ctrl-A x ends the machine, Ctrl-A h shows more keys.\n"
-            "\n"
-            "Machine\n"
-            "  -m SIZE                guest memory (128M)\n"
-            "  --pool SIZE            host memory that may back it (as much as -m and 1M)\n"
-            "  --swap FILE            where pages go that do not fit the pool; made by umbra "
-            "mkswap\n"
-            "  --zpool SIZE           memory for them, compressed, before the file or without one\n"
-            "  --share[=N]            let pages with equal content share a frame; N are looked at "
-            "after\n"
-            "                         each trap (4)\n"
-            "  --engine auto|kvm|soft what runs the guest's code (auto: kvm where it is faster)\n"
-            "  --ring0 auto|native|soft\n"
-            "                         where ring 0 runs under kvm (auto: as the probe finds it "
-            "exact)\n"
-            "  -append STRING         command line\n"
-            "  -initrd FILE...        modules; 'FILE ARGS' gives one a string of its own\n"
-            "  --display none|text    text: standard input is the keyboard; a terminal shows the "
-            "VGA's "
-            "text\n"
-            "                         screen, and not COM1; at the end the screen is printed "
-            "(none)\n"
-            "  --serial FILE          COM1's output goes to FILE, and COM1 has no input\n"
-            "  --flat[=ADDR]          load IMAGE as it is at ADDR (0x100000) and enter its first "
-            "byte\n"
-            "  -drive file=FILE[,index=0..3][,media=disk|cdrom][,snapshot=on][,readonly=on]\n"
-            "                         an IDE drive with the file's bytes (format=raw)\n"
-            "  -hda, -hdb, -hdc, -hdd, -cdrom FILE\n"
-            "                         the same in short; -cdrom is drive 2\n"
-            "  -snapshot              no drive's file is written: changes last as long as the "
-            "machine\n"
-            "  --timeout SECONDS      end a guest that does not end by itself (exit code 7)\n"
-            "  --shadow-pages N       quota of shadow table pages (4096)\n"
-            "  --kvm-device PATH      instead of /dev/kvm\n"
-            "\n"
-            "Looking\n"
-            "  --pt [RANGE]           at the end: guest PTE, backing PTE and shadow PTE of each "
-            "page "
-            "and\n"
-            "                         why they differ; RANGE is START-END or START+LEN\n"
-            "  --stats[=json]         at the end: traps by kind, faults by path, with mean and "
-            "p99\n"
-            "  --json                 tables as JSON\n"
-            "  --audit[=N]            check every invariant after every trap, or every N-th "
-            "(slow)\n"
-            "  --trace-insn FILE      write each instruction, and the registers that it changes "
-            "(soft "
-            "engine)\n"
-            "  --control PATH         listen at this socket for umbra ctl, pt, explain, top; "
-            "auto:\n"
-            "                         $XDG_RUNTIME_DIR/umbra-PID.sock\n"
-            "  -S, --paused           do not begin before a client resumes the machine\n"
-            "  --break ADDR[,N]       when EIP is ADDR, dump the registers, before N more "
-            "instructions "
-            "too\n"
-            "                         (soft engine; up to 16 times; to --trace-insn's file, else "
-            "stderr)\n"
-            "  --screen FILE          write what the VGA's text screen shows at the end to FILE\n"
-            "  --trace FILE           record each fault and each change of a page's state (umbra "
-            "help "
-            "trace)\n"
-            "  --trace-size SIZE      of that file: the last records are kept (64M, 32 bytes "
-            "each)\n"
-            "  -o, --output FILE      tables go to FILE, not to standard error\n"
-            "  -q, --quiet            say nothing when all is well\n"
-            "\n"
-            "Exit codes: 0 the guest is done (HLT with interrupts off) or the user ended it; 1 bad "
-            "command\n"
-            "line; 2 bad image, module or swap file; 3 the host lacks something, or a page cannot "
-            "be "
-            "read\n"
-            "back; 4 the guest ran wild; 6 the "
-            "frame pool\n"
-            "is used up; 7 --timeout; 8 --audit. A guest that writes v to port 0xf4 gives (v << 1) "
-            "| "
-            "1.\n",
-        .run = cmd_run_main,
-    };
+static int cmd_run_main(int argc, char **argv)
+{
+    struct run_args a = {
+        .vm = {.ram = VM_RAM_DEFAULT, .shadow_quota = VM_SHADOW_QUOTA, .console = true},
+        .image.flat_addr = IMAGE_FLAT_DEFAULT};
+    struct vm *vm;
+    struct errmsg err;
+    FILE *out = stderr;
+
+    int rc = parse(&a, argc, argv);
+    if (rc)
+        return rc;
+    if (a.output && !(out = fopen(a.output, "we")))
+        return cmd_fail("run", UMBRA_EXIT_HOST, "--output %s: %s", a.output, strerror(errno));
+    if (a.trace && !(a.vm.trace.lines = fopen(a.trace, "we")))
+        rc = cmd_fail("run", UMBRA_EXIT_HOST, "--trace-insn %s: %s", a.trace, strerror(errno));
+    if (!rc)
+        rc = open_screen_files(&a);
+    a.vm.trace.dumps = a.vm.trace.lines ? a.vm.trace.lines : stderr;
+    if (!rc)
+        rc = open_store(&a);
+    if (!rc)
+        rc = open_drives(&a);
+    if (!rc)
+        rc = run_pages_open(&a.pages, &a.vm);
+    if (!rc) {
+        rc = vm_create(&a.vm, &vm, &err);
+        if (rc < 0) {
+            rc = cmd_fail("run", code_of(rc), "%s", err.text);
+        } else {
+            run_pages_begin(vm, &a.image);
+            rc = run_vm(&a, vm, out);
+            run_pages_end(vm, rc);
+            vm_destroy(vm);
+        }
+    }
+    store_close(a.vm.store);
+    if (a.screen_file)
+        rc = close_file(a.screen_file, "--screen", a.screen, rc);
+    if (a.serial_file)
+        rc = close_file(a.serial_file, "--serial", a.serial, rc);
+    drives_close(a.vm.drive);
+    if (a.vm.trace.lines)
+        rc = close_file(a.vm.trace.lines, "--trace-insn", a.trace, rc);
+    if (out != stderr)
+        rc = close_file(out, "--output", a.output, rc);
+    return rc;
+}
+
+const struct cmd cmd_run = {
+    .name = "run",
+    .args = "IMAGE [options]",
+    .summary = "boot an image and give it a serial console",
+    .help =
+        "IMAGE is a Multiboot 1 kernel, an ELF32 executable, or with --flat any bytes.\n"
+        "The guest's COM1 is this terminal (or with --display text its keyboard and screen); "
+        "Ctrl-A x ends the machine, Ctrl-A h shows more keys.\n"
+        "\n"
+        "Machine\n"
+        "  -m SIZE                guest memory (128M)\n"
+        "  --pool SIZE            host memory that may back it (as much as -m and 1M)\n"
+        "  --swap FILE            where pages go that do not fit the pool; made by umbra mkswap\n"
+        "  --zpool SIZE           memory for them, compressed, before the file or without one\n"
+        "  --share[=N]            let pages with equal content share a frame; N are looked at "
+        "after\n"
+        "                         each trap (4)\n"
+        "  --engine auto|kvm|soft what runs the guest's code (auto: kvm where it is faster)\n"
+        "  --ring0 auto|native|soft\n"
+        "                         where ring 0 runs under kvm (auto: as the probe finds it exact)\n"
+        "  -append STRING         command line\n"
+        "  -initrd FILE...        modules; 'FILE ARGS' gives one a string of its own\n"
+        "  --display none|text    text: standard input is the keyboard; a terminal shows the VGA's "
+        "text\n"
+        "                         screen, and not COM1; at the end the screen is printed (none)\n"
+        "  --serial FILE          COM1's output goes to FILE, and COM1 has no input\n"
+        "  --flat[=ADDR]          load IMAGE as it is at ADDR (0x100000) and enter its first byte\n"
+        "  -drive file=FILE[,index=0..3][,media=disk|cdrom][,snapshot=on][,readonly=on]\n"
+        "                         an IDE drive with the file's bytes (format=raw)\n"
+        "  -hda, -hdb, -hdc, -hdd, -cdrom FILE\n"
+        "                         the same in short; -cdrom is drive 2\n"
+        "  -snapshot              no drive's file is written: changes last as long as the machine\n"
+        "  --timeout SECONDS      end a guest that does not end by itself (exit code 7)\n"
+        "  --shadow-pages N       quota of shadow table pages (4096)\n"
+        "  --kvm-device PATH      instead of /dev/kvm\n"
+        "\n"
+        "Looking\n"
+        "  --pt [RANGE]           at the end: guest PTE, backing PTE and shadow PTE of each page "
+        "and\n"
+        "                         why they differ; RANGE is START-END or START+LEN\n"
+        "  --stats[=json]         at the end: traps by kind, faults by path, with mean and p99\n"
+        "  --json                 tables as JSON\n"
+        "  --audit[=N]            check every invariant after every trap, or every N-th (slow)\n"
+        "  --trace-insn FILE      write each instruction, and the registers that it changes (soft "
+        "engine)\n"
+        "  --control PATH         listen at this socket for umbra ctl, pt, explain, top; auto:\n"
+        "                         $XDG_RUNTIME_DIR/umbra-PID.sock\n"
+        "  -S, --paused           do not begin before a client resumes the machine\n"
+        "  --break ADDR[,N]       when EIP is ADDR, dump the registers, before N more instructions "
+        "too\n"
+        "                         (soft engine; up to 16 times; to --trace-insn's file, else "
+        "stderr)\n"
+        "  --screen FILE          write what the VGA's text screen shows at the end to FILE\n"
+        "  --trace FILE           record each fault and each change of a page's state (umbra help "
+        "trace)\n"
+        "  --trace-size SIZE      of that file: the last records are kept (64M, 32 bytes each)\n"
+        "  -o, --output FILE      tables go to FILE, not to standard error\n"
+        "  -q, --quiet            say nothing when all is well\n"
+        "\n"
+        "Exit codes: 0 the guest is done (HLT with interrupts off) or the user ended it; 1 bad "
+        "command\n"
+        "line; 2 bad image, module or swap file; 3 the host lacks something, or a page cannot be "
+        "read\n"
+        "back; 4 the guest ran wild; 6 the "
+        "frame pool\n"
+        "is used up; 7 --timeout; 8 --audit. A guest that writes v to port 0xf4 gives (v << 1) | "
+        "1.\n",
+    .run = cmd_run_main,
+};
