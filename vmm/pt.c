@@ -1,5 +1,6 @@
 /* See pt.h. */
 #include "vmm/pt.h"
+#include "vmm/peek.h"
 
 static const struct {
     const char *word; /* for programs */
@@ -16,6 +17,7 @@ static const struct {
     [PT_SWAPPED] = {"swapped", "swapped out"},
     [PT_NO_RAM] = {"no-ram", "no RAM here: a device answers, or nobody"},
     [PT_UNMAPPED] = {"unmapped", "the guest maps nothing here"},
+    [PT_SUPERVISOR] = {"supervisor", "for supervisor accesses only"},
     [PT_OUT_OF_STEP] = {"out-of-step", "the guest changed its PTE and has not flushed"},
     [PT_STALE] = {"stale", "STALE: the shadow disagrees with what it was made from"},
 };
@@ -32,8 +34,8 @@ const char *pt_verdict_text(enum pt_verdict v)
 
 /* Why the shadow of one page is as it is. step: the worse of both views; shadowed: the page that
  * they map. */
-static enum pt_verdict judge(struct vm *vm, const struct pt_row *r, enum shadow_step step,
-                             gfn_t shadowed)
+static enum pt_verdict judge(struct vm *vm, const struct pt_row *r, enum pt_view view,
+                             enum shadow_step step, gfn_t shadowed)
 {
     const spte_t s = spte_present(r->shadow) ? r->shadow : r->shadow_user;
     const bool mapped = spte_present(s);
@@ -45,6 +47,8 @@ static enum pt_verdict judge(struct vm *vm, const struct pt_row *r, enum shadow_
         return PT_STALE;
     if (r->guest_paging && !r->guest_maps)
         return PT_UNMAPPED;
+    if (view == PT_VIEW_USER && !r->user)
+        return PT_SUPERVISOR;
     if (!space_has(vm, r->gpa))
         return space_rules(vm) ? PT_UNMAPPED : PT_NO_RAM;
     if (pte_none(r->backing))
@@ -68,53 +72,85 @@ static enum pt_verdict judge(struct vm *vm, const struct pt_row *r, enum shadow_
     return pte_dirty(r->backing) && !pte_writable(r->backing) ? PT_LAST : PT_CLEAN;
 }
 
-static void look_at_guest(struct vm *vm, la_t la, struct pt_row *out)
+bool pt_differs(enum pt_verdict v)
 {
-    const struct walk_access look = {0};
-    struct walk w;
-
-    out->guest_paging = shadow_mode(vm->shadow)->fmt != GPAGING_OFF;
-    walk_guest(vm->as, shadow_mode(vm->shadow), la, look, false, &w);
-    out->guest_maps = w.status == WALK_OK;
-    out->large = w.large;
-    out->guest = w.large ? w.pde.raw : w.pte.raw;
-    out->writable = w.writable;
-    out->user = w.user;
-    out->nx = w.nx;
-    out->gpa = w.gpa & ~(gpa_t)PAGE_MASK;
+    switch (v) {
+    case PT_UNTOUCHED:
+    case PT_IN_STEP:
+    case PT_NO_RAM:
+    case PT_UNMAPPED:
+    case PT_SUPERVISOR: return false;
+    default: return true;
+    }
 }
 
-void pt_page(struct vm *vm, la_t la, struct pt_row *out)
+static void look_at_guest(struct vm *vm, const struct tables_walk *w, struct pt_row *out)
 {
-    struct mm_page_info i = {.frame = FRAME_NONE};
-    gfn_t gfn = 0;
+    out->guest_paging = shadow_mode(vm->shadow)->fmt != GPAGING_OFF;
+    out->guest_maps = w->end == TABLES_MAPPED;
+    out->large = w->large;
+    out->guest = w->large ? w->pde.raw : w->pte.raw;
+    out->writable = out->guest_maps && w->writable;
+    out->user = out->guest_maps && w->user;
+    out->nx = out->guest_maps && w->nx;
+    out->gpa = w->gpa & ~(gpa_t)PAGE_MASK;
+}
 
-    la &= ~(la_t)PAGE_MASK;
+/* The shadow's side of the page, in the views that are looked at. The worse step of them. */
+static enum shadow_step look_at_shadow(struct vm *vm, enum pt_view view, struct pt_row *out,
+                                       gfn_t *gfn)
+{
+    enum shadow_step step = SHADOW_IN_STEP;
+    if (view != PT_VIEW_KERNEL) {
+        out->shadow_user = shadow_lookup(vm->shadow, out->la, true, gfn);
+        step = shadow_step(vm->shadow, out->la, true, &out->since);
+    }
+    if (view != PT_VIEW_USER) {
+        gfn_t kernel = 0;
+        out->shadow = shadow_lookup(vm->shadow, out->la, false, &kernel);
+        if (spte_present(out->shadow))
+            *gfn = kernel;
+        if (step == SHADOW_IN_STEP)
+            step = shadow_step(vm->shadow, out->la, false, &out->since);
+    }
+    return step;
+}
+
+static void look_at_backing(struct vm *vm, struct pt_row *out)
+{
+    struct mm_page_info i;
+    mm_page_info(vm->as->mm, gfn_of(out->gpa), &i);
+    out->backing = i.pte;
+    out->frame = pte_present(i.pte) ? i.frame : FRAME_NONE;
+    out->refs = i.refs;
+    out->maps = i.maps;
+    if (pte_is_swap(i.pte) && vm->opts.store)
+        out->where = store_where(vm->opts.store, pte_swap_slot(i.pte));
+}
+
+static void describe(struct vm *vm, enum pt_view view, la_t la, const struct tables_walk *w,
+                     struct pt_row *out)
+{
+    gfn_t gfn = 0;
     *out = (struct pt_row){.la = la,
                            .pages = 1,
                            .frames_run = true,
                            .gpas_run = true,
                            .slots_run = true,
                            .frame = FRAME_NONE};
-    look_at_guest(vm, la, out);
-    out->shadow_user = shadow_lookup(vm->shadow, la, true, &gfn);
-    const spte_t kernel = shadow_lookup(vm->shadow, la, false, NULL);
-    if (spte_present(kernel))
-        (void)shadow_lookup(vm->shadow, la, false, &gfn);
-    out->shadow = kernel;
-    enum shadow_step step = shadow_step(vm->shadow, la, false, &out->since);
-    if (step == SHADOW_IN_STEP)
-        step = shadow_step(vm->shadow, la, true, &out->since);
-    if (out->guest_maps && space_has(vm, out->gpa)) {
-        mm_page_info(vm->as->mm, gfn_of(out->gpa), &i);
-        out->backing = i.pte;
-        out->frame = pte_present(i.pte) ? i.frame : FRAME_NONE;
-        out->refs = i.refs;
-        out->maps = i.maps;
-        if (pte_is_swap(i.pte) && vm->opts.store)
-            out->where = store_where(vm->opts.store, pte_swap_slot(i.pte));
-    }
-    out->verdict = judge(vm, out, step, gfn);
+    look_at_guest(vm, w, out);
+    const enum shadow_step step = look_at_shadow(vm, view, out, &gfn);
+    if (out->guest_maps && space_has(vm, out->gpa))
+        look_at_backing(vm, out);
+    out->verdict = judge(vm, out, view, step, gfn);
+}
+
+void pt_page(struct vm *vm, la_t la, struct pt_row *out)
+{
+    struct pt_iter it;
+    la &= ~(la_t)PAGE_MASK;
+    pt_begin(&it, vm, la, la);
+    (void)pt_next(&it, out);
 }
 
 /* --- folding --------------------------------------------------------------------------------- */
@@ -145,6 +181,7 @@ static bool alike(const struct pt_row *a, const struct pt_row *b)
            (a->frame == POOL_ZERO_FRAME) == (b->frame == POOL_ZERO_FRAME);
 }
 
+/* b stands behind a and is like it. */
 static void fold(struct pt_row *a, const struct pt_row *b)
 {
     if (b->frame != FRAME_NONE && b->frame != POOL_ZERO_FRAME && b->frame != a->frame + a->pages)
@@ -154,21 +191,52 @@ static void fold(struct pt_row *a, const struct pt_row *b)
         a->slots_run = false;
     if (b->gpa != a->gpa + gpa_of(a->pages))
         a->gpas_run = false;
-    a->pages++;
+    a->pages += b->pages;
 }
 
 void pt_begin(struct pt_iter *it, struct vm *vm, la_t first, la_t last)
 {
-    *it = (struct pt_iter){
-        .vm = vm, .next = first >> PAGE_SHIFT, .end = ((uint64_t)last >> PAGE_SHIFT) + 1};
+    it->vm = vm;
+    it->view = PT_VIEW_BOTH;
+    it->next = first >> PAGE_SHIFT;
+    it->end = ((uint64_t)last >> PAGE_SHIFT) + 1;
+    it->pending = false;
+    peek_tables(vm, &it->tables);
 }
 
-/* The next page by itself; false: there is none. */
+/* How many pages from la on translate nothing for the same reason as la, with nothing in the
+ * shadow: they need not be looked at one by one. 0: look. */
+static uint64_t dull_pages(const struct pt_iter *it, la_t la, const struct tables_walk *w)
+{
+    const struct vm *vm = it->vm;
+    uint64_t until = w->next;
+    if (w->end == TABLES_MAPPED) {
+        /* Paging off: nothing but empty bus from the end of RAM on. */
+        if (it->tables.mode.fmt != GPAGING_OFF || vm->spaces.managed || la < vm->as->bytes)
+            return 0;
+        until = (uint64_t)UINT32_MAX + 1;
+    }
+    for (int user = 0; user < 2; user++) {
+        const uint64_t empty = shadow_empty_until(vm->shadow, la, user);
+        until = empty < until ? empty : until;
+    }
+    until >>= PAGE_SHIFT;
+    return (until < it->end ? until : it->end) - (la >> PAGE_SHIFT);
+}
+
+/* The next page, or pages that are alike; false: there is none. */
 static bool next_page(struct pt_iter *it, struct pt_row *out)
 {
+    struct tables_walk w;
     if (it->next >= it->end)
         return false;
-    pt_page(it->vm, (la_t)(it->next++ << PAGE_SHIFT), out);
+    const la_t la = (la_t)(it->next << PAGE_SHIFT);
+    tables_walk(&it->tables, la, &w);
+    describe(it->vm, it->view, la, &w, out);
+    const uint64_t dull = dull_pages(it, la, &w);
+    if (dull > 1)
+        out->pages = (uint32_t)dull;
+    it->next += out->pages;
     return true;
 }
 

@@ -5,6 +5,7 @@
 #ifndef UMBRA_VMM_PT_H
 #define UMBRA_VMM_PT_H
 
+#include "vmm/tables.h"
 #include "vmm/vm.h"
 
 enum pt_verdict {
@@ -19,6 +20,7 @@ enum pt_verdict {
     PT_SWAPPED,     /* the page is in the swap area */
     PT_NO_RAM,      /* beyond guest memory */
     PT_UNMAPPED,    /* the guest's tables map nothing here */
+    PT_SUPERVISOR,  /* PT_VIEW_USER only: the guest lets no user access get here */
     PT_OUT_OF_STEP, /* the guest changed its entry and has not flushed: the CPU uses the old one */
     PT_STALE,       /* the shadow says what neither the guest's table, which is marked in step,
                        nor the memory manager does: a broken invariant */
@@ -55,8 +57,15 @@ struct pt_row {
 const char *pt_verdict_word(enum pt_verdict v);
 const char *pt_verdict_text(enum pt_verdict v);
 
-/* Describe the page of la, by itself. Reads guest page tables, which faults them in where they have
- * been swapped out; else nothing changes. */
+/* Does the row say that the CPU may do something else than the guest's tables and what backs the
+ * page let it? */
+bool pt_differs(enum pt_verdict v);
+
+/* Whose accesses are looked at. With one view, the other's shadow entry counts as none. */
+enum pt_view { PT_VIEW_BOTH, PT_VIEW_KERNEL, PT_VIEW_USER };
+
+/* Describe the page of la, by itself. Guest page tables that have been swapped out may be faulted
+ * in; else nothing changes. */
 void pt_page(struct vm *vm, la_t la, struct pt_row *out);
 
 /*
@@ -64,11 +73,14 @@ void pt_page(struct vm *vm, la_t la, struct pt_row *out);
  *
  *     for (pt_begin(&it, vm, first, last); pt_next(&it, &row);)
  *
- * The machine must not run in between.
+ * The machine must not run in between. What maps nothing is passed quickly. To look at another CR3
+ * than the processor's: between shadow_look_begin() and shadow_look_end().
  */
 struct pt_iter {
     struct vm *vm;
+    enum pt_view view;  /* PT_VIEW_BOTH; may be set after pt_begin() */
     uint64_t next, end; /* page numbers: to be looked at next, behind the last */
+    struct tables tables;
     struct pt_row ahead;
     bool pending; /* ahead holds the first page of the row to come */
 };

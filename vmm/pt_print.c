@@ -124,14 +124,36 @@ void pt_print(struct vm *vm, la_t first, la_t last, FILE *out)
 
 /* --- JSON ------------------------------------------------------------------------------------ */
 
+/* Bit 63 is left out of the numbers, so that every program can read them; the flags have it. */
+static const char *json_guest_flags(const struct pt_row *r, char buf[static 16])
+{
+    const gpte_t g = {r->guest};
+    if (!r->guest_maps)
+        return "";
+    snprintf(buf, 16, "P%s%s%s%s%s%s", r->writable ? "W" : "", r->user ? "U" : "",
+             g.raw & GPTE_A ? "A" : "", g.raw & GPTE_D ? "D" : "", g.raw & GPTE_G ? "G" : "",
+             r->nx ? "N" : "");
+    return buf;
+}
+
+static const char *json_shadow_flags(spte_t s)
+{
+    static const char *const words[] = {"P", "PN", "PW", "PWN"};
+    if (spte_is_mmio(s))
+        return "IO";
+    return spte_present(s) ? words[spte_writable(s) * 2 + spte_nx(s)] : "";
+}
+
 static void json_guest(const struct pt_row *r, FILE *out)
 {
+    char flags[16];
     if (r->guest_paging)
         fprintf(out,
-                "\"guest_pte\": %" PRIu64 ", \"guest_maps\": %s, \"large\": %s, \"gpa\": %" PRIu64
-                ", \"guest_consecutive\": %s, ",
-                r->guest, r->guest_maps ? "true" : "false", r->large ? "true" : "false", r->gpa,
-                r->gpas_run ? "true" : "false");
+                "\"guest_pte\": %" PRIu64
+                ", \"guest_flags\": \"%s\", \"guest_maps\": %s, \"large\": "
+                "%s, \"gpa\": %" PRIu64 ", \"guest_consecutive\": %s, ",
+                r->guest & ~GPTE_NX, json_guest_flags(r, flags), r->guest_maps ? "true" : "false",
+                r->large ? "true" : "false", r->gpa, r->gpas_run ? "true" : "false");
     else
         fprintf(out, "\"guest_pte\": null, ");
 }
@@ -142,9 +164,12 @@ void pt_row_print_json(const struct pt_row *r, FILE *out)
     json_guest(r, out);
     fprintf(out,
             "\"backing_pte\": %" PRIu32 ", \"shadow_pte\": %" PRIu64
-            ", \"shadow_pte_user\": %" PRIu64 ", ",
-            r->backing.raw, spte_present(r->shadow) ? r->shadow.raw : 0,
-            spte_present(r->shadow_user) ? r->shadow_user.raw : 0);
+            ", \"shadow_flags\": \"%s\", \"shadow_pte_user\": %" PRIu64
+            ", \"shadow_user_flags\": \"%s\", ",
+            r->backing.raw, spte_present(r->shadow) ? r->shadow.raw & ~SPTE_NX : 0,
+            json_shadow_flags(r->shadow),
+            spte_present(r->shadow_user) ? r->shadow_user.raw & ~SPTE_NX : 0,
+            json_shadow_flags(r->shadow_user));
     if (r->frame == FRAME_NONE)
         fprintf(out, "\"frame\": null, ");
     else

@@ -315,6 +315,20 @@ static struct root *root_get(struct shadow *sh, bool user)
     return r;
 }
 
+void shadow_look_begin(struct shadow *sh, const struct gmode *m, struct shadow_look *was)
+{
+    *was = (struct shadow_look){sh->mode, {sh->current[0], sh->current[1]}};
+    sh->mode = *m;
+    roots_find(sh);
+}
+
+void shadow_look_end(struct shadow *sh, const struct shadow_look *was)
+{
+    sh->mode = was->mode;
+    sh->current[0] = was->current[0];
+    sh->current[1] = was->current[1];
+}
+
 mpa_t shadow_home(const struct shadow *sh)
 {
     return arena_mpa(sh->home);
@@ -376,6 +390,22 @@ uint32_t shadow_find_at(const struct shadow *sh, la_t la, bool user, unsigned la
         page = arena_page_of(spte_addr(e));
     }
     return page * ENTRIES + level_index(la, last);
+}
+
+uint64_t shadow_empty_until(const struct shadow *sh, la_t la, bool user)
+{
+    const int cur = sh->current[view_of(sh, user)];
+    if (cur < 0)
+        return (uint64_t)UINT32_MAX + 1;
+    uint32_t page = sh->root[cur].pdpt;
+    for (unsigned level = 3; level > 1; level--) {
+        const spte_t e = shadow_entry_get(sh, page * ENTRIES + level_index(la, level));
+        const unsigned shift = PAGE_SHIFT + 9 * (level - 1);
+        if (!spte_present(e))
+            return (((uint64_t)la >> shift) + 1) << shift;
+        page = arena_page_of(spte_addr(e));
+    }
+    return la;
 }
 
 static bool effective_write(const struct shadow *sh, bool user, const struct walk *w)

@@ -131,6 +131,20 @@ int shadow_map_mmio(struct shadow *sh, la_t la, bool user, const struct walk *w)
  * it maps. */
 spte_t shadow_lookup(const struct shadow *sh, la_t la, bool user, gfn_t *gfn);
 
+/* The first linear address from la on for which a view has a leaf table, rounded to where that
+ * could begin: below it shadow_lookup() gives SPTE_NONE. la itself if it has one. Up to 4 GiB. */
+uint64_t shadow_empty_until(const struct shadow *sh, la_t la, bool user);
+
+/* Let the lookups above, shadow_step() and shadow_mode() speak of another mode (CR3) than the one
+ * that the CPU is in, as far as its tables are still kept. Nothing may be mapped or run before
+ * shadow_look_end(). */
+struct shadow_look {
+    struct gmode mode;
+    int current[2];
+};
+void shadow_look_begin(struct shadow *sh, const struct gmode *m, struct shadow_look *was);
+void shadow_look_end(struct shadow *sh, const struct shadow_look *was);
+
 /* A non-present entry that remembers an MMIO page, and whether it may be written. */
 #define SPTE_MMIO ((uint64_t)0x800)
 static inline bool spte_is_mmio(spte_t s)
