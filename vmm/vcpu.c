@@ -172,7 +172,7 @@ static void take_interrupt(struct vm *vm)
 
 static struct engine *engine_for(struct vm *vm)
 {
-    if (soft_unfinished(soft_engine_cpu(vm->soft)))
+    if (soft_unfinished(soft_engine_cpu(vm->soft)) || vm->breaks.n)
         return vm->soft;
     return vm->kvm && vm->kvm->ops->can_run(vm->kvm) ? vm->kvm : vm->soft;
 }
@@ -221,7 +221,8 @@ void vm_run(struct vm *vm)
         }
         /* An event that has begun to be delivered ends the halt, though a page it needs was
          * missing. */
-        if (vm->cpu.halted && !vm->intr && !soft_unfinished(soft_engine_cpu(vm->soft))) {
+        const bool wakes = vm->intr && (vm->cpu.eflags & FL_IF);
+        if (vm->cpu.halted && !wakes && !soft_unfinished(soft_engine_cpu(vm->soft))) {
             vm_board_halt(vm);
             handle_asked(vm);
             if (!vm->intr)
@@ -232,6 +233,8 @@ void vm_run(struct vm *vm)
             break;
         if (atomic_load_explicit(&vm->calls.steps, memory_order_relaxed)) {
             run_step(vm);
+            if (atomic_load_explicit(&vm->asked, memory_order_relaxed))
+                handle_asked(vm);
             continue;
         }
         struct engine *e = engine_for(vm);

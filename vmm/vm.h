@@ -18,6 +18,7 @@
 #include "vmm/space.h"
 #include "vmm/stats.h"
 #include "vmm/trace_insn.h"
+#include "vmm/vm_break.h"
 #include "vmm/vm_call.h"
 #include "vmm/vm_display.h"
 #include "vmm/vm_rom.h"
@@ -117,6 +118,7 @@ struct vm {
     char engine_why[256];   /* why this engine was chosen */
     _Atomic uint32_t asked; /* enum vm_asked: what other threads want of the vCPU's */
     struct vm_calls calls;
+    struct vm_breaks breaks;
     bool call_due;     /* VM_ASK_CALL was asked and waits for the next edge of an instruction */
     uint64_t tsc_base; /* guest TSC less the host's, WRMSR aside */
     void *timer;       /* timer_t of timeout_s */

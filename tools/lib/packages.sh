@@ -19,6 +19,7 @@ libcriterion-dev # unit tests
 
 packages_test='
 strace           # tests count system calls
+gdb              # the debugger that tests attach to guests
 '
 
 packages_clang='

@@ -14,6 +14,7 @@
 #include "vmm/cmd/run_pages.h"
 #include "vmm/control/client.h"
 #include "vmm/control/control.h"
+#include "vmm/gdb/gdb.h"
 #include "vmm/pt_print.h"
 #include "vmm/vm.h"
 #include "vmm/vm_report.h"
@@ -37,6 +38,8 @@ enum {
     O_QUIET,
     O_HELD,
     O_CONTROL,
+    O_GDB,
+    O_GDB_S,
     O_TRACE,
     O_BREAK,
     O_SWAP,
@@ -70,6 +73,8 @@ static const struct opt table[] = {
     {"output", O_OUTPUT, OPT_VALUE},
     {"shadow-pages", O_SHADOW, OPT_VALUE},
     {"kvm-device", O_KVM, OPT_VALUE},
+    {"gdb", O_GDB, OPT_VALUE},
+    {"s", O_GDB_S, OPT_NONE},
     {"S", O_HELD, OPT_NONE},
     {"paused", O_HELD, OPT_NONE},
     {"control", O_CONTROL, OPT_VALUE},
@@ -108,6 +113,7 @@ struct run_args {
     bool range_given;
     const char *output, *trace, *control, *screen, *serial;
     FILE *screen_file, *serial_file;
+    const char *gdb; /* where to listen; NULL: nowhere */
 };
 
 /* --- command line ---------------------------------------------------------------------------- */
@@ -226,6 +232,8 @@ static int take_option(struct run_args *a, struct opts *o, int id)
     case O_KVM: a->vm.kvm_path = o->value; break;
     case O_HELD: a->vm.held = true; break;
     case O_CONTROL: a->control = o->value; break;
+    case O_GDB: a->gdb = o->value; break;
+    case O_GDB_S: a->gdb = GDB_DEFAULT; break;
     case O_QUIET: a->quiet = true; break;
     case O_TRACE: a->trace = o->value; break;
     case O_PAGES: a->pages.path = o->value; break;
@@ -267,6 +275,9 @@ static int parse(struct run_args *a, int argc, char **argv)
         return cmd_usage("run", "which image?");
     if (a->pages.size && !a->pages.path)
         return cmd_usage("run", "--trace-size: of which trace? Give --trace FILE too");
+    if (a->vm.held && !a->gdb && !a->control)
+        return cmd_usage("run",
+                         "-S: nobody could resume the machine; give --gdb ADDR or --control PATH");
     a->image.modules = a->modules;
     return 0;
 }
@@ -373,10 +384,25 @@ static int open_control(const struct run_args *a, struct vm *vm, struct control 
     return UMBRA_EXIT_OK;
 }
 
+static int open_gdb(const struct run_args *a, struct vm *vm, struct gdb **out)
+{
+    struct errmsg err;
+    *out = NULL;
+    if (!a->gdb)
+        return UMBRA_EXIT_OK;
+    const int rc = gdb_start(vm, a->gdb, out, &err);
+    if (rc < 0)
+        return cmd_fail("run", code_of(rc), "%s", err.text);
+    if (!a->quiet)
+        fprintf(stderr, "umbra: gdb: target remote %s\n", gdb_where(*out));
+    return UMBRA_EXIT_OK;
+}
+
 static int run_vm(const struct run_args *a, struct vm *vm, FILE *out)
 {
     static struct image image; /* too large for the stack */
     struct control *control;
+    struct gdb *gdb;
     struct errmsg err;
 
     if (image_load(&vm->gmem, &a->image, &image, &err) < 0)
@@ -391,13 +417,19 @@ static int run_vm(const struct run_args *a, struct vm *vm, FILE *out)
         print_swap(vm);
         drives_describe(vm->opts.drive, stderr);
     }
-    const int rc = open_control(a, vm, &control);
+    int rc = open_control(a, vm, &control);
     if (rc != UMBRA_EXIT_OK)
         return rc;
+    rc = open_gdb(a, vm, &gdb);
+    if (rc != UMBRA_EXIT_OK) {
+        control_stop(control);
+        return rc;
+    }
     catch_signals(vm);
     stats_start(&vm->stats);
     vm_run(vm);
     catch_signals(NULL);
+    gdb_stop(gdb);
     control_stop(control);
     vm_display_close(vm);
     print_screen(a, vm);
@@ -552,6 +584,8 @@ const struct cmd cmd_run = {
         "engine)\n"
         "  --control PATH         listen at this socket for umbra ctl, pt, explain, top; auto:\n"
         "                         $XDG_RUNTIME_DIR/umbra-PID.sock\n"
+        "  -s, --gdb ADDR         serve gdb at ADDR: tcp:HOST:PORT, PORT or unix:PATH (-s: port "
+        "1234)\n"
         "  -S, --paused           do not begin before a client resumes the machine\n"
         "  --break ADDR[,N]       when EIP is ADDR, dump the registers, before N more instructions "
         "too\n"

@@ -335,6 +335,7 @@ static void step_insn(struct soft *s, const struct insn *i)
     s->stepping = true;
     s->left--;
     s->brk = 0;
+    s->stops.found = NULL;
     s->core.next_eip = i->eip + i->len;
     s->core.stepped = (c->eflags & FL_TF) != 0;
     take_shadows(s);
@@ -347,6 +348,8 @@ static void step_insn(struct soft *s, const struct insn *i)
     forget_shadows(s);
     s->mode_dirty |= (i->flags & INSN_ENDS) != 0;
     c->eip = s->core.next_eip;
+    if (s->stops.found)
+        soft_stop_report(s);
     if (s->core.stepped || s->core.db_pending)
         soft_check_debug(s);
 }
@@ -356,8 +359,13 @@ static void step(struct soft *s, bool cached)
     struct soft_fetch at;
     struct block *b = NULL;
 
-    if (s->bp_any)
+    if (s->bp_any) {
+        if (cached && s->stops.n && soft_stop_exec(s))
+            return;
+        if (!cached)
+            s->stops.passing = false;
         soft_check_code_breakpoint(s);
+    }
     s->want = NULL;
     if (cached)
         b = soft_block_find(s);

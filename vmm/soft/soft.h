@@ -129,6 +129,27 @@ void soft_tlb_flush(struct soft *s);
 /* Bytes off .. off+len-1 of a frame were written by somebody else, or the frame has left. */
 void soft_code_written(struct soft *s, frame_t f, uint32_t off, uint32_t len);
 
+/*
+ * Places to stop at, for a debugger: before the instruction at la (SOFT_STOP_EXEC), or behind one
+ * that has read or written one of len bytes there. hit() is told, inside soft_run(), which then
+ * returns with SOFT_EXIT_ATTENTION; soft_step() reports data only. An instruction that was stopped
+ * before is passed when the CPU goes on from it. The guest sees nothing of it; it becomes slow.
+ */
+enum soft_stop_kind { SOFT_STOP_EXEC, SOFT_STOP_WRITE, SOFT_STOP_READ, SOFT_STOP_ACCESS };
+struct soft_stop {
+    la_t la;
+    uint32_t len; /* bytes; of data only */
+    enum soft_stop_kind kind;
+};
+#define SOFT_STOPS_MAX 64
+/* The list, n long, replaces the one before; it is copied. 0; -ENOSPC. Not inside soft_run(). */
+int soft_set_stops(struct soft *s, const struct soft_stop *list, unsigned n,
+                   void (*hit)(void *ctx, const struct soft_stop *stop), void *ctx);
+
+/* The x87 tag word, two bits for each register, that an FXSAVE image stands for (SDM vol. 1,
+ * 8.1.7). */
+uint16_t soft_fpu_tags(const uint8_t fxsave[512]);
+
 /* Called before each instruction when set (tracing); makes the soft CPU slow. NULL: off. */
 void soft_set_trace(struct soft *s, void (*hook)(void *ctx, const struct cpu *cpu), void *ctx);
 

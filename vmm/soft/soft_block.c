@@ -41,11 +41,11 @@ static struct mode mode_now(struct soft *s)
 static void update_breakpoints(struct soft *s)
 {
     const uint32_t dr7 = CPU(s)->dr[7];
-    bool data = false;
+    bool data = s->stops.data;
 
     for (unsigned k = 0; k < 4; k++)
         data |= (dr7 >> (2 * k) & 3) && (dr7 >> (16 + 4 * k) & 1);
-    s->bp_any = (dr7 & 0xff) != 0;
+    s->bp_any = (dr7 & 0xff) != 0 || s->stops.n > 0;
     if (s->bp_data == data)
         return;
     s->bp_data = data;

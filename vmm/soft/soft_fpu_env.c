@@ -79,7 +79,7 @@ static unsigned tag_of(const uint8_t *st)
     return man >> 63 ? 0 : 2;
 }
 
-static uint16_t full_tags(const uint8_t *fx)
+uint16_t soft_fpu_tags(const uint8_t fx[512])
 {
     const unsigned top = fx_top(fx);
     unsigned tags = 0;
@@ -153,12 +153,12 @@ static void make_env(struct soft *s, const struct insn *i, uint8_t *b)
     if (i->flags & INSN_OP16) {
         fx_put16(b, 0, fx_get16(fx, FX_FCW));
         fx_put16(b, 2, fx_get16(fx, FX_FSW));
-        fx_put16(b, 4, full_tags(fx));
+        fx_put16(b, 4, soft_fpu_tags(fx));
         env_pointers16(s, b);
     } else {
         fx_put32(b, 0, 0xffff0000 | fx_get16(fx, FX_FCW));
         fx_put32(b, 4, 0xffff0000 | fx_get16(fx, FX_FSW));
-        fx_put32(b, 8, 0xffff0000 | full_tags(fx));
+        fx_put32(b, 8, 0xffff0000 | soft_fpu_tags(fx));
         env_pointers32(s, b);
     }
 }

@@ -71,6 +71,8 @@ static void check_breakpoints(struct soft *s, la_t la, unsigned n, enum soft_acc
 {
     const struct cpu *c = CPU(s);
 
+    if (s->stops.n)
+        soft_stop_data(s, la, n, acc);
     for (unsigned k = 0; k < 4; k++) {
         const uint32_t type = c->dr[7] >> (16 + 4 * k) & 3;
         const uint32_t code = c->dr[7] >> (18 + 4 * k) & 3;

@@ -110,6 +110,19 @@ struct jump {
     struct block *to;
 };
 
+/* --- soft_set_stops() (soft_stop.c) -------------------------------------------------------- */
+
+struct soft_stops {
+    struct soft_stop at[SOFT_STOPS_MAX];
+    unsigned n;
+    bool data;    /* some are for data */
+    bool passing; /* the instruction at `passed` was stopped before, and may run now */
+    la_t passed;
+    const struct soft_stop *found; /* by the instruction at hand, for when it is done */
+    void (*hit)(void *ctx, const struct soft_stop *stop);
+    void *ctx;
+};
+
 /* --- all of it ----------------------------------------------------------------------------- */
 
 enum jump_code { JC_RAISE = 1, JC_MISS, JC_LEAVE };
@@ -128,9 +141,11 @@ struct soft {
     uint8_t mode;           /* index of the current mode */
     bool mode_dirty;        /* mode must be worked out again */
     bool ac_armed;          /* #AC may be raised: CPL 3, CR0.AM, EFLAGS.AC */
-    bool bp_any, bp_data;   /* breakpoints armed in DR7; those for data among them */
+    bool bp_any, bp_data;   /* breakpoints in DR7 or stops; those for data among them */
     /* What was cleared before the current instruction and comes back if it is not done. */
     bool had_rf, had_int_shadow, had_db_shadow;
+
+    struct soft_stops stops;
 
     bool stepping; /* executing one instruction outside the block executor */
 
@@ -195,6 +210,11 @@ SOFT_INLINE struct jump *soft_jump_slot(struct soft *s, uint32_t eip)
 {
     return &s->jump[(eip ^ eip >> 11) & (BLOCK_JUMPS - 1)];
 }
+
+/* soft_stop.c */
+bool soft_stop_exec(struct soft *s);
+void soft_stop_data(struct soft *s, la_t la, unsigned n, enum soft_access acc);
+void soft_stop_report(struct soft *s);
 
 /* soft_decode.c */
 struct soft_fetch {

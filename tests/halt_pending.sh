@@ -1,0 +1,30 @@
+#!/bin/bash
+# HLT with interrupts off is the guest's end, also while an interrupt waits at the controller. Prints TAP.
+set -u
+umbra=$1
+dir=$(mktemp -d) || exit 1
+trap 'rm -rf "$dir"' EXIT
+{
+    printf '\xb0\x11\xe6\x20\xb0\x20\xe6\x21\xb0\x04\xe6\x21\xb0\x01\xe6\x21' # 8259: vectors at 20h
+    printf '\xb0\xfe\xe6\x21'                                                 # IRQ 0 alone
+    printf '\xb0\x34\xe6\x43\xb0\x00\xe6\x40\xb0\x10\xe6\x40'                 # 8254: channel 0, mode 2
+    printf '\xb0\x0a\xe6\x20'                                                 # reads give the IRR
+    printf '\xe4\x20\xa8\x01\x74\xfa'                                         # until IRQ 0 waits
+    printf '\xf4'                                                             # hlt
+} >"$dir/flat"
+engines=('--engine soft')
+if "$umbra" info --json | grep -q '"kvm": {"usable": true'; then
+    engines+=('--engine kvm --ring0 soft' '--engine kvm --ring0 native')
+else
+    echo "# SKIPPED: on kvm: no usable /dev/kvm"
+fi
+n=0 bad=0
+for e in "${engines[@]}"; do
+    n=$((n + 1))
+    # shellcheck disable=SC2086 # options
+    timeout 60 "$umbra" run "$dir/flat" --flat -m 2M -q $e </dev/null >"$dir/out" 2>&1
+    status=$?
+    if [ $status -eq 0 ]; then echo "ok $n - $e"; else bad=1; echo "not ok $n - $e: exit status $status"; cat "$dir/out"; fi
+done
+echo "1..$n"
+exit $bad
