@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "mm/mm.h"
+#include "mm/reclaim.h"
 #include "tests/access_vm.h"
 #include "vmm/soft_engine.h"
 
@@ -18,7 +18,9 @@ enum { ENTRY_ALL = 0x67 }; /* P W U A D */
 
 struct access_vm {
     struct vm *vm;
+    struct store *store;
     bool audit;
+    uint64_t swapped; /* pages that went out */
 };
 
 static void put(struct access_vm *a, gpa_t gpa, const void *bytes, unsigned n)
@@ -57,11 +59,17 @@ struct access_vm *access_vm_new(enum vm_engine engine, enum vm_ring0 ring0, cons
 {
     static struct errmsg err;
     struct access_vm *a = calloc(1, sizeof *a);
-    const struct vm_opts o = {
-        .ram = ACCESS_RAM, .shadow_quota = 256, .engine = engine, .ring0 = ring0};
+    const struct vm_swap_opts so = {.zpool = 1u << 20};
     cr_assert(a != NULL);
+    cr_assert_eq(vm_swap_open(&so, &a->store, &err), 0, "%s", err.text);
+    const struct vm_opts o = {.ram = ACCESS_RAM,
+                              .shadow_quota = 256,
+                              .engine = engine,
+                              .ring0 = ring0,
+                              .store = a->store};
     if (vm_create(&o, &a->vm, &err) < 0) {
         *why = err.text;
+        store_close(a->store);
         free(a);
         return NULL;
     }
@@ -72,7 +80,13 @@ struct access_vm *access_vm_new(enum vm_engine engine, enum vm_ring0 ring0, cons
 void access_vm_free(struct access_vm *a)
 {
     vm_destroy(a->vm);
+    store_close(a->store);
     free(a);
+}
+
+uint64_t access_vm_swapped(const struct access_vm *a)
+{
+    return a->swapped;
 }
 
 void access_vm_audit(struct access_vm *a, bool on)
@@ -218,7 +232,40 @@ static bool run(void *ctx, const struct access_case *c, struct access_result *r)
 
 /* --- events that must not show --------------------------------------------------------------- */
 
-enum { EV_FORK, EV_PROTECT_ALL, EV_ZAP_PAGE, EV_ZAP_TABLE, EV_QUOTA, EV_INVLPG, EV_FLUSH, EVENTS };
+enum {
+    EV_FORK,
+    EV_PROTECT_ALL,
+    EV_ZAP_PAGE,
+    EV_ZAP_TABLE,
+    EV_SWAP_PAGE,
+    EV_SWAP_TABLE,
+    EV_SWAP_DIRECTORY,
+    EV_QUOTA,
+    EV_INVLPG,
+    EV_FLUSH,
+    EVENTS
+};
+
+/* Send a page out. It must be gone, unless there is none, or nothing of its own in it. */
+static bool swap_out(struct access_vm *a, gpa_t gpa)
+{
+    const gfn_t gfn = gfn_of(gpa);
+    if (!gmem_valid(&a->vm->gmem, gpa, 1))
+        return true;
+    const pte_t was = mm_pte(a->vm->mm, gfn);
+    if (mm_pageout(a->vm->mm, gfn, 1) < 0)
+        return false;
+    const pte_t now = mm_pte(a->vm->mm, gfn);
+    a->swapped += pte_is_swap(now);
+    return pte_is_swap(now) || pte_none(was) || pte_frame(was) == POOL_ZERO_FRAME;
+}
+
+/* What the case's walk ends at, as far as it has one. */
+static gpa_t page_of(const struct access_case *c)
+{
+    const bool large = (c->pde & 0x80) && (c->pae || (c->cr4 & CR4_PSE));
+    return large ? ACCESS_BIG + (ACCESS_LA & (c->pae ? 0x1fffffu : 0x3fffffu)) : ACCESS_PAGE;
+}
 
 static bool disturb(void *ctx, unsigned event, const struct access_case *c)
 {
@@ -235,6 +282,18 @@ static bool disturb(void *ctx, unsigned event, const struct access_case *c)
     case EV_PROTECT_ALL: shadow_write_protect(a->vm->shadow, 0, ACCESS_RAM / PAGE_SIZE); break;
     case EV_ZAP_PAGE: shadow_zap(a->vm->shadow, ACCESS_PAGE >> PAGE_SHIFT, 1); break;
     case EV_ZAP_TABLE: shadow_zap(a->vm->shadow, gfn_of(access_pte_gpa(c)), 1); break;
+    case EV_SWAP_PAGE:
+        if (!swap_out(a, page_of(c)))
+            return false;
+        break;
+    case EV_SWAP_TABLE:
+        if (!swap_out(a, access_pte_gpa(c)))
+            return false;
+        break;
+    case EV_SWAP_DIRECTORY:
+        if (!swap_out(a, access_pde_gpa(c)))
+            return false;
+        break;
     case EV_QUOTA: shadow_zap_all(a->vm->shadow); break;
     case EV_INVLPG:
         shadow_invlpg(a->vm->shadow, ACCESS_LA);
@@ -248,9 +307,16 @@ static bool disturb(void *ctx, unsigned event, const struct access_case *c)
 
 static const char *event_name(unsigned event)
 {
-    static const char *const names[EVENTS] = {
-        "a fork",        "write protection", "zap of the page", "zap of the table",
-        "quota reclaim", "INVLPG",           "a flush"};
+    static const char *const names[EVENTS] = {"a fork",
+                                              "write protection",
+                                              "zap of the page",
+                                              "zap of the table",
+                                              "swap-out of the page",
+                                              "swap-out of the table",
+                                              "swap-out of the directory",
+                                              "quota reclaim",
+                                              "INVLPG",
+                                              "a flush"};
     return names[event];
 }
 

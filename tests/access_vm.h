@@ -18,4 +18,7 @@ struct access_engine access_vm_engine(struct access_vm *a);
 /* Audit of memory manager and shadow after every access from now on. */
 void access_vm_audit(struct access_vm *a, bool on);
 
+/* Pages that its events have sent out to swap so far. */
+uint64_t access_vm_swapped(const struct access_vm *a);
+
 #endif

@@ -30,8 +30,10 @@ static void agrees(enum vm_engine engine, enum vm_ring0 ring0, enum access_set s
                  "the engine gave up after %llu: %s", (unsigned long long)t.run, t.first);
     cr_assert_eq(t.failed, 0, "%llu of %llu failed, the first:\n%s", (unsigned long long)t.failed,
                  (unsigned long long)t.run, t.first);
-    printf("%s: %llu accesses, %llu of them faults, none differs\n", e.name,
-           (unsigned long long)t.run, (unsigned long long)t.faults);
+    printf("%s: %llu accesses, %llu of them faults, none differs; %llu pages came back from swap\n",
+           e.name, (unsigned long long)t.run, (unsigned long long)t.faults,
+           (unsigned long long)access_vm_swapped(a));
+    cr_assert(access_vm_swapped(a) > t.run / 20);
     access_vm_free(a);
 }
 
