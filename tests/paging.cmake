@@ -6,6 +6,8 @@ umbra_unit_test(test_access_cases SOURCES access_cases.c access_check.c access_s
 add_test(NAME guests_qemu COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/guests_qemu.sh ${CMAKE_BINARY_DIR}/guest)
 set_tests_properties(guests_qemu PROPERTIES TIMEOUT 300 LABELS guest SKIP_RETURN_CODE 77)
 
+umbra_unit_test(test_srmap)
+
 # The random MMU fuzzer: with few table pages, so that most events meet the quota; with enough of them; and
 # with the audits after every event. Long runs: fuzz_mmu --events 100000000 --seed N.
 add_executable(fuzz_mmu fuzz_mmu.c fuzz_mmu_world.c tlb_model.c refmmu.c)
