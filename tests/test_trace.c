@@ -420,7 +420,7 @@ Test(trace, texts_are_made_safe)
     char *text = NULL, clean[64];
     size_t len = 0;
     FILE *m = open_memstream(&text, &len);
-    json_string("</script>\"\\\n\x80\xc3\xa9\xed\xa0\x80&'", m);
+    json_quote("</script>\"\\\n\x80\xc3\xa9\xed\xa0\x80&'", m);
     fclose(m);
     cr_assert_str_eq(text,
                      "\"\\u003c/script\\u003e\\\"\\\\\\u000a\\ufffd\xc3\xa9\\ufffd\\ufffd\\ufffd"

@@ -78,14 +78,14 @@ static void name_track(FILE *out, enum track track, const char *name)
 int trace_export_chrome(struct trace_file *f, FILE *out)
 {
     fprintf(out, "{\"displayTimeUnit\":\"ns\",\"otherData\":{\"image\":");
-    json_string(f->head.image, out);
+    json_quote(f->head.image, out);
     fprintf(out, ",\"append\":");
-    json_string(f->head.append, out);
+    json_quote(f->head.append, out);
     fprintf(out, ",\"engine\":");
-    json_string(f->head.engine, out);
+    json_quote(f->head.engine, out);
     fprintf(out, "},\"traceEvents\":[\n"
                  "{\"ph\":\"M\",\"pid\":1,\"tid\":0,\"name\":\"process_name\",\"args\":{\"name\":");
-    json_string(f->head.image[0] ? f->head.image : "machine", out);
+    json_quote(f->head.image[0] ? f->head.image : "machine", out);
     fprintf(out, "}}");
     name_track(out, TRACK_FAULTS, "page faults");
     name_track(out, TRACK_MEMORY, "memory manager");

@@ -26,7 +26,7 @@ static unsigned utf8_at(const unsigned char *s, uint32_t *cp)
     return *cp < least[n] || *cp > 0x10ffff || (*cp >= 0xd800 && *cp < 0xe000) ? 0 : n;
 }
 
-void json_string(const char *text, FILE *out)
+void json_quote(const char *text, FILE *out)
 {
     const unsigned char *s = (const unsigned char *)text;
     fputc('"', out);

@@ -156,7 +156,7 @@ static void json_paths(const struct trace_file *f, const struct summary *s, FILE
     for (unsigned i = 0; i < s->paths; i++) {
         const struct summary_path *p = &s->path[order[i]];
         fprintf(out, "%s{\"name\": ", i ? ", " : "");
-        json_string(trace_path_name(&p->like, name, sizeof name), out);
+        json_quote(trace_path_name(&p->like, name, sizeof name), out);
         fprintf(out,
                 ", \"class\": \"%s\", \"count\": %" PRIu64
                 ", \"mean_ns\": %.0f, \"p50_ns\": %.0f, \"p99_ns\": %.0f, \"max_ns\": %.0f}",
@@ -199,14 +199,14 @@ void summary_print_json(const struct trace_file *f, const struct summary *s, siz
 {
     const struct trace_head *h = &f->head;
     fprintf(out, "{\"image\": ");
-    json_string(h->image, out);
+    json_quote(h->image, out);
     fprintf(out, ", \"append\": ");
-    json_string(h->append, out);
+    json_quote(h->append, out);
     fprintf(out, ", \"engine\": ");
-    json_string(h->engine, out);
+    json_quote(h->engine, out);
     fprintf(out, ", \"ram\": %" PRIu64 ", \"pool\": %" PRIu64 ", \"ended\": %s, \"end\": ", h->ram,
             h->pool, h->closed ? "true" : "false");
-    json_string(h->closed ? h->end : "", out);
+    json_quote(h->closed ? h->end : "", out);
     fprintf(out, ", \"status\": ");
     if (h->closed)
         fprintf(out, "%" PRId32, h->exit_status);
