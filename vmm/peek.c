@@ -88,3 +88,16 @@ int peek_linear(struct vm *vm, uint32_t la, void *buf, uint64_t len, uint64_t *d
         *done = at;
     return rc;
 }
+
+int peek_mode(struct vm *vm, uint32_t cr3, struct gmode *out)
+{
+    struct cpu c = vm->cpu;
+    int rc = 0;
+    if (!cpu_paging(&c))
+        return -ENOTSUP;
+    if (c.cr4 & CR4_PAE && cr3 != c.cr3) /* those of the present CR3 are the processor's own */
+        rc = peek_physical(vm, cr3 & ~31u, c.pdpte, sizeof c.pdpte, NULL);
+    c.cr3 = cr3;
+    gmode_of(&c, out);
+    return rc;
+}

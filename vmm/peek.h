@@ -22,4 +22,8 @@ int peek_linear(struct vm *vm, uint32_t la, void *buf, uint64_t len, uint64_t *d
 /* The guest's tables for tables_walk(), as they stand in memory. */
 void peek_tables(struct vm *vm, struct tables *out);
 
+/* The mode that the processor would be in after a load of this CR3. 0; -ENOTSUP: paging is off;
+ * -EFAULT, -EIO: PAE's four entries there cannot be read, or have reserved bits set. */
+int peek_mode(struct vm *vm, uint32_t cr3, struct gmode *out);
+
 #endif

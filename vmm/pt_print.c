@@ -84,7 +84,7 @@ const char *pt_row_why(const struct pt_row *r, char buf[static PT_WHY_LEN])
     return buf;
 }
 
-void pt_row_print(const struct pt_row *r, FILE *out)
+static void print_line(const struct pt_row *r, FILE *out)
 {
     char guest[48], backing[32], kernel[16], user[16], frame[32], counts[32] = "-";
     char why[PT_WHY_LEN];
@@ -92,24 +92,34 @@ void pt_row_print(const struct pt_row *r, FILE *out)
 
     if (r->frame != FRAME_NONE && r->frame != POOL_ZERO_FRAME)
         snprintf(counts, sizeof counts, "%u/%u", r->refs, r->maps);
-    fprintf(out, "%08" PRIx32 "-%08" PRIx32 " %8u  %-*s %-9s %-6s %-4s %-12s %-6s %s\n", r->la,
-            last, r->pages, r->guest_paging ? 19 : 6, guest_text(r, guest, sizeof guest),
+    fprintf(out, "%08" PRIx32 "-%08" PRIx32 " %8u  %-*s %-9s %-6s %-4s %-12s %-6s %s", r->la, last,
+            r->pages, r->guest_paging ? 19 : 6, guest_text(r, guest, sizeof guest),
             backing_text(r, backing, sizeof backing), shadow_text(r->shadow, kernel, sizeof kernel),
             shadow_text(r->shadow_user, user, sizeof user), frame_text(r, frame, sizeof frame),
             counts, pt_row_why(r, why));
 }
 
-void pt_print(struct vm *vm, la_t first, la_t last, FILE *out)
+void pt_row_print(const struct pt_row *r, FILE *out)
 {
-    const bool paging = shadow_mode(vm->shadow)->fmt != GPAGING_OFF;
+    print_line(r, out);
+    fputc('\n', out);
+}
 
+void pt_row_print_string(const struct pt_row *r, FILE *out)
+{
+    fputc('"', out);
+    print_line(r, out); /* of our own words: nothing in it needs escaping */
+    fputc('"', out);
+}
+
+void pt_print_heading(bool paging, FILE *out)
+{
     fprintf(out, "%-17s %8s  %-*s %-9s %-6s %-4s %-12s %-6s %s\n", "linear", "pages",
             paging ? 19 : 6, "guest", "backing", "shadow", "user", "frame", "refs/m", "why");
-    struct pt_iter it;
-    struct pt_row r;
+}
 
-    for (pt_begin(&it, vm, first, last); pt_next(&it, &r);)
-        pt_row_print(&r, out);
+void pt_print_legend(bool paging, FILE *out)
+{
     if (paging)
         fprintf(out,
                 "guest: guest-physical address and rights of its own tables (L: a large page). ");
@@ -120,6 +130,18 @@ void pt_print(struct vm *vm, la_t first, la_t last, FILE *out)
         "backing: the memory\nmanager's entry. shadow, user: what the CPU walks for supervisor and "
         "for user accesses. Bits: P present,\nW writable, U user, A accessed, D dirty, G global, "
         "N no-execute. refs/m: references/mappings. A frame s1 is slot 1 of swap.\n");
+}
+
+void pt_print(struct vm *vm, la_t first, la_t last, FILE *out)
+{
+    const bool paging = shadow_mode(vm->shadow)->fmt != GPAGING_OFF;
+    struct pt_iter it;
+    struct pt_row r;
+
+    pt_print_heading(paging, out);
+    for (pt_begin(&it, vm, first, last); pt_next(&it, &r);)
+        pt_row_print(&r, out);
+    pt_print_legend(paging, out);
 }
 
 /* --- JSON ------------------------------------------------------------------------------------ */

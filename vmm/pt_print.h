@@ -15,6 +15,11 @@ void pt_print_json(struct vm *vm, la_t first, la_t last, FILE *out);
 /* One row: a line that ends in a newline; an object without one. */
 void pt_row_print(const struct pt_row *r, FILE *out);
 void pt_row_print_json(const struct pt_row *r, FILE *out);
+/* The line as a JSON string. */
+void pt_row_print_string(const struct pt_row *r, FILE *out);
+/* What stands above and below the lines. paging: the guest has tables of its own. */
+void pt_print_heading(bool paging, FILE *out);
+void pt_print_legend(bool paging, FILE *out);
 
 /* Why the row is as it is, one sentence with its circumstances (where a page went, since when a
  * table is out of step). Returns buf. */

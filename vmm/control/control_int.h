@@ -76,6 +76,8 @@ void control_greet(struct client *cl);
 void control_complain(struct client *cl, const char *kind, const char *text);
 /* One part of an answer in parts: value is taken. */
 void control_part(struct client *cl, json_t *value);
+/* The same with a value that is JSON text already. */
+void control_part_text(struct client *cl, const char *json, size_t len);
 void client_request_end(struct client *cl);
 
 /* Arguments. Each returns 0, or -EINVAL with r->err filled. A missing argument leaves *out. */
@@ -89,6 +91,6 @@ int arg_need(struct request *r, const char *name);
 int control_call(struct control *c, struct request *r, void (*fn)(struct vm *, void *), void *ctx);
 
 /* The commands, each file's ending with name == NULL. */
-extern const struct command commands_machine[], commands_memory[];
+extern const struct command commands_machine[], commands_memory[], commands_pt[];
 
 #endif

@@ -6,7 +6,7 @@
 
 #include "vmm/control/control_int.h"
 
-static const struct command *const tables[] = {commands_machine, commands_memory};
+static const struct command *const tables[] = {commands_machine, commands_memory, commands_pt};
 
 /* Value as one line; value is taken, NULL (no memory) breaks the stream. */
 static void put_line(struct client *cl, json_t *value)
@@ -71,6 +71,19 @@ void control_greet(struct client *cl)
 void control_part(struct client *cl, json_t *value)
 {
     answer(cl, "part", value);
+}
+
+void control_part_text(struct client *cl, const char *json, size_t len)
+{
+    char *id = cl->id ? json_dumps(cl->id, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
+    out_put(&cl->out, "{\"part\":", 8);
+    out_put(&cl->out, json, len);
+    if (id) {
+        out_put(&cl->out, ",\"id\":", 6);
+        out_put(&cl->out, id, strlen(id));
+        free(id);
+    }
+    out_put(&cl->out, "}\n", 2);
 }
 
 void client_request_end(struct client *cl)
