@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/swap.h>
@@ -23,30 +22,22 @@ static char device[4200];
 
 static void off_and_die(int sig)
 {
-    swapoff(device);
+    swapoff(device); // NOLINT(bugprone-signal-handler): a system call and no more
     signal(sig, SIG_DFL);
     raise(sig);
 }
 
-static bool refused(char *why, size_t len, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
-static bool refused(char *why, size_t len, const char *fmt, ...)
-{
-    va_list ap;
-    va_start(ap, fmt);
-    vsnprintf(why, len, fmt, ap);
-    va_end(ap);
-    return false;
-}
+#define refused(why, len, ...) (snprintf(why, len, __VA_ARGS__), false)
 
 /* Linux's header of a swap device: version 1, last page, no bad ones, and the magic at the end. */
 static bool write_header(int fd, uint64_t bytes)
 {
     static uint8_t page[PAGE_SIZE] __attribute__((aligned(4096)));
+    static const char magic[] = {'S', 'W', 'A', 'P', 'S', 'P', 'A', 'C', 'E', '2'};
     const uint32_t head[3] = {1, (uint32_t)(bytes / PAGE_SIZE) - 1, 0};
     memset(page, 0, sizeof page);
     memcpy(page + 1024, head, sizeof head);
-    memcpy(page + PAGE_SIZE - 10, "SWAPSPACE2", 10);
+    memcpy(page + PAGE_SIZE - sizeof magic, magic, sizeof magic);
     return pwrite(fd, page, PAGE_SIZE, 0) == PAGE_SIZE && fsync(fd) == 0;
 }
 
