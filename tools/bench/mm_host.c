@@ -27,7 +27,11 @@ static void off_and_die(int sig)
     raise(sig);
 }
 
-#define refused(why, len, ...) (snprintf(why, len, __VA_ARGS__), false)
+static bool refused(char *why, size_t len, const char *what, const char *reason)
+{
+    snprintf(why, len, "%s: %s", what, reason);
+    return false;
+}
 
 /* Linux's header of a swap device: version 1, last page, no bad ones, and the magic at the end. */
 static bool write_header(int fd, uint64_t bytes)
@@ -45,7 +49,7 @@ static bool device_on(const char *path, char *why, size_t len)
 {
     static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
     if (swapon(path, SWAP_FLAG_PREFER | SWAP_FLAG_PRIO_MASK) < 0)
-        return refused(why, len, "swapon: %s", strerror(errno));
+        return refused(why, len, "swapon", strerror(errno));
     snprintf(device, sizeof device, "%s", path);
     for (unsigned i = 0; i < sizeof signals / sizeof *signals; i++)
         signal(signals[i], off_and_die);
@@ -155,15 +159,15 @@ bool host_swap_file(const char *path, int rounds, struct swap_times *out, char *
     const uint64_t bytes = (uint64_t)4 * SWAP_PAGES * PAGE_SIZE;
     const int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0)
-        return refused(why, len, "%s: %s", path, strerror(errno));
+        return refused(why, len, path, strerror(errno));
     bool ok = fchmod(fd, 0600) == 0 && posix_fallocate(fd, 0, (off_t)bytes) == 0 &&
               write_header(fd, bytes);
     if (!ok)
-        refused(why, len, "%s: cannot be made a swap file", path);
+        refused(why, len, path, "cannot be made a swap file");
     ok = ok && device_on(path, why, len);
     if (ok) {
         if (!measure(fd, rounds, false, out))
-            ok = refused(why, len, "pages do not leave by MADV_PAGEOUT");
+            ok = refused(why, len, "MADV_PAGEOUT", "pages do not leave");
         device_off();
     }
     close(fd);
@@ -217,15 +221,15 @@ static bool zram_measure(const char *id, const char *node, int rounds, struct sw
     snprintf(size, sizeof size, "%llu", (unsigned long long)bytes);
     if (!sysfs(id, "comp_algorithm", "lz4", NULL, 0) || !sysfs(id, "disksize", size, NULL, 0) ||
         !zram_node(id, node))
-        return refused(why, len, "a zram device that cannot be set up");
+        return refused(why, len, "zram", "a new device cannot be set up");
     const int fd = open(node, O_RDWR | O_CLOEXEC);
     bool ok = fd >= 0 && write_header(fd, bytes);
     if (!ok)
-        refused(why, len, "zram: %s", strerror(errno));
+        refused(why, len, "zram", strerror(errno));
     ok = ok && device_on(node, why, len);
     if (ok) {
         if (!measure(fd, rounds, true, out))
-            ok = refused(why, len, "pages do not leave by MADV_PAGEOUT");
+            ok = refused(why, len, "MADV_PAGEOUT", "pages do not leave");
         device_off();
     }
     if (fd >= 0)
@@ -241,7 +245,7 @@ bool host_swap_zram(const char *node, int rounds, struct swap_times *out, char *
     if (fd >= 0)
         close(fd);
     if (n <= 0)
-        return refused(why, len, "no zram here");
+        return refused(why, len, "zram", "no such device here, or no permission");
     id[strcspn(id, "\n")] = '\0';
     const bool ok = zram_measure(id, node, rounds, out, why, len);
     unlink(node);
