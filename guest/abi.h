@@ -99,14 +99,15 @@
  * Anonymous memory reads as zeros. Without UMBRA_MAP_SHARED a fork copies it on write. What is
  * written to a module's shared pages is seen by all who map them; the host's file never changes.
  * UMBRA_EEXIST: overlaps a region. UMBRA_ENOENT: no such module. UMBRA_ERANGE: also: beyond the
- * module's end. UMBRA_ENOMEM: too many regions. */
+ * module's end. UMBRA_ENOMEM: too many regions, or too much shared memory (64 GiB in all). */
 #define UMBRA_HC_SPACE_MAP 0x11u
 
-/* arg[0], arg[1] range: regions and parts of regions in it go, with their pages. */
+/* arg[0], arg[1] range: regions and parts of regions in it go, with their pages. UMBRA_ENOMEM: it
+ * would split one, and there are as many as there may be. */
 #define UMBRA_HC_SPACE_UNMAP 0x12u
 
 /* arg[0], arg[1] range, arg[2] UMBRA_PROT_*. Pages keep their content whatever the rights.
- * UMBRA_ENOENT: part of the range lies in no region. */
+ * UMBRA_ENOENT: part of the range lies in no region. UMBRA_ENOMEM: as with unmap. */
 #define UMBRA_HC_SPACE_PROTECT 0x13u
 
 /* -> ret[0] number of a new space: a copy of the current one. Private pages are shared until one

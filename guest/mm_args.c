@@ -92,19 +92,46 @@ static void spaces(void)
 
 static void many_regions(void)
 {
-    const uint32_t most = sp_info()->ret[4];
+    const uint32_t most = sp_info()->ret[4], before = regions();
+    const uint32_t spare = SP_TEST + 0x10000000;
     uint32_t n = 0;
 
     while (n < 2 * most && sp_map(SP_TEST + n * 2 * PAGE_SIZE, 1, SP_RW, 0) == UMBRA_OK)
         n++;
-    if (!tap_ok(n < most && n + 8 > most, "regions end at the limit"))
-        tap_note("%u of %u", n, most);
-    tap_ok(regions() <= most, "which is kept");
-    sp_unmap(0x30000000, 1); /* may need to split: refused when full */
-    for (uint32_t i = 0; i < n; i += 16)
-        sp_unmap(SP_TEST + i * 2 * PAGE_SIZE, 32);
-    tap_ok(sp_unmap(SP_TEST, 4 * most) == UMBRA_OK || regions() >= most - 2,
-           "and they can be given up");
+    if (!tap_ok(n == most - before && regions() == most, "regions end at the limit"))
+        tap_note("%u of %u, %u more than %u", regions(), most, n, before);
+    tap_ok(sp_unmap(SP_TEST, 1) == UMBRA_OK && regions() == most - 1, "one can be given up then");
+    sp_map(spare, 3, SP_RW, 0);
+    tap_ok(sp_unmap(spare + PAGE_SIZE, 1) == UMBRA_ENOMEM && regions() == most,
+           "none can be split");
+    tap_ok(sp_protect(SP_TEST + 2 * PAGE_SIZE, 1, SP_RO) == UMBRA_OK, "but changed as a whole");
+    sp_unmap(spare, 3);
+    tap_ok(sp_unmap(SP_TEST, 2 * n) == UMBRA_OK && regions() == before, "and all can be given up");
+}
+
+/* Huge shared regions of which one page each is kept: what is behind them stays as large as it was.
+ */
+static void much_shared_memory(void)
+{
+    const uint32_t pages = 0x80000, most = sp_info()->ret[4];
+    uint32_t n = 0;
+    int32_t status = UMBRA_OK;
+
+    while (n < most / 2 && status == UMBRA_OK) {
+        status = sp_map(SP_TEST + n * PAGE_SIZE, pages - n, SP_RW, UMBRA_MAP_SHARED);
+        if (status == UMBRA_OK) {
+            store32(SP_TEST + n * PAGE_SIZE, n);
+            n++;
+            sp_unmap(SP_TEST + n * PAGE_SIZE, pages - n);
+        }
+    }
+    if (!tap_ok(status == UMBRA_ENOMEM && n < most / 2, "shared memory ends at a limit"))
+        tap_note("status %d after %u regions of %u pages", status, n, pages);
+    sp_unmap(SP_TEST, n);
+    status = sp_map(SP_TEST, pages, SP_RW, UMBRA_MAP_SHARED);
+    if (!tap_ok(status == UMBRA_OK, "and can be given up"))
+        tap_note("status %d, %u regions", status, regions());
+    sp_unmap(SP_TEST, pages);
 }
 
 static void unused_arguments(void)
@@ -215,5 +242,6 @@ int main(void)
      */
     sp_unmap(SP_TEST, (UMBRA_WINDOW - SP_TEST) / PAGE_SIZE);
     many_regions();
+    much_shared_memory();
     return tap_done();
 }

@@ -186,6 +186,7 @@ static int fork_regions(struct mm *parent, struct mm *child)
     int err = regions_build(parent, &none, &list, &n);
     if (err)
         return err;
+    child->regions_max = parent->regions_max;
     mm_lock_ptl(child);
     regions_swap(child, list, n, &old_n);
     mm_unlock_ptl(child);

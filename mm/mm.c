@@ -19,6 +19,7 @@ int mm_create(struct pool *pool, const char *name, struct mm **out)
         return -ENOMEM;
     memset(mm, 0, sizeof(*mm));
     mm->pool = pool;
+    mm->regions_max = MM_REGIONS_MAX;
     atomic_store(&mm->refs, 1);
     snprintf(mm->name, sizeof(mm->name), "%s", name);
     lock_take(&pool->mms_lock, LOCK_MMS);
@@ -58,6 +59,13 @@ void mm_set_notifier(struct mm *mm, const struct mm_notifier *n)
     mm->has_notifier = n != NULL;
     mm->notifier = n ? *n : (struct mm_notifier){0};
     mm_unlock_ptl(mm);
+}
+
+void mm_set_regions_max(struct mm *mm, uint32_t n)
+{
+    lock_take(&mm->map_lock, LOCK_MAP);
+    mm->regions_max = n < MM_REGIONS_MAX ? n : MM_REGIONS_MAX;
+    lock_drop(&mm->map_lock, LOCK_MAP);
 }
 
 /* Replace the regions of e's range; under map_lock. */

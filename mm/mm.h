@@ -108,6 +108,9 @@ int mm_protect(struct mm *mm, gfn_t gfn, uint32_t n, unsigned prot);
  */
 int mm_fork(struct mm *parent, const char *name, struct mm **out);
 
+/* At most n regions, so that a guest that makes them cannot make the host's lists long: a change
+ * that would make more is -ENOMEM and changes nothing. Children by fork inherit it. n >= 1. */
+void mm_set_regions_max(struct mm *mm, uint32_t n);
 /* At most this many frames may be mapped by the mm at a time; beyond, its own pages are evicted
  * first, and a fault that cannot be served within it ends in MM_OOM. 0: no limit but the pool's. */
 void mm_set_limit(struct mm *mm, uint64_t frames);
@@ -118,16 +121,20 @@ void mm_set_limit(struct mm *mm, uint64_t frames);
  */
 struct mm_object;
 
+/* Pages of all objects of a pool together: their tables are host memory outside the pool, 64 MiB.
+ */
+#define MM_OBJECT_PAGES_MAX (16u << 20)
+
 /*
  * Make an object of bytes offset .. offset+bytes-1 of a file (fd stays the caller's, a duplicate is
  * kept; offset a multiple of PAGE_SIZE). The last page is filled up with zeros. With `writable` the
  * pages of shared regions are written back to the file when evicted, by mm_object_sync, and at the
- * end. 0, -EINVAL (no bytes, more than 4 GiB, offset, or the range is not in the file), -ENOMEM, or
- * an errno of the file.
+ * end. 0, -EINVAL (no bytes, more than 4 GiB, offset, or the range is not in the file), -ENOMEM
+ * (also: MM_OBJECT_PAGES_MAX), or an errno of the file.
  */
 int mm_object_open_file(struct pool *pool, int fd, uint64_t offset, uint64_t bytes, bool writable,
                         struct mm_object **out);
-/* Shared anonymous memory of n pages, all zero. 0, -EINVAL, -ENOMEM. */
+/* Shared anonymous memory of n pages, all zero. 0, -EINVAL, -ENOMEM (also: MM_OBJECT_PAGES_MAX). */
 int mm_object_open_anon(struct pool *pool, uint32_t n, struct mm_object **out);
 /* The opener lets go. */
 void mm_object_close(struct mm_object *obj);

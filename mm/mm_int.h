@@ -10,7 +10,7 @@
 
 #define TABLE_SHIFT    10
 #define TABLE_ENTRIES  (1u << TABLE_SHIFT)
-#define MM_REGIONS_MAX 65536u /* so that a guest cannot make the host's lists long */
+#define MM_REGIONS_MAX 65536u /* unless mm_set_regions_max says less */
 
 /* gfns start .. end-1. */
 struct region {
@@ -34,6 +34,7 @@ struct mm {
 
     struct mm_lock ptl __attribute__((aligned(64)));
     uint32_t n_regions;
+    uint32_t regions_max;      /* a change that would make more is refused */
     struct region *regions;    /* sorted, without overlap; replaced as a whole */
     uint32_t hit;              /* where the last lookup ended */
     _Atomic uint64_t resident; /* written under ptl, read by anyone */
@@ -121,7 +122,7 @@ struct region_edit {
     uint8_t prot;
 };
 /* Under map_lock. Builds a new region list with the edit applied; nothing has changed yet. 0,
- * -ENOMEM (no memory, or more than MM_REGIONS_MAX). */
+ * -ENOMEM (no memory, or more than regions_max). */
 int regions_build(struct mm *mm, const struct region_edit *e, struct region **list, uint32_t *n);
 /* Under ptl: the list becomes the mm's; the old one is returned, to be given to regions_free after.
  */

@@ -28,6 +28,35 @@ static bool page_is_mark(pte_t e)
 /* --- birth and end ------------------------------------------------------------------------------
  */
 
+/* On the list, if the pool may have that many pages more. */
+static bool object_enlist(struct pool *p, struct mm_object *o)
+{
+    lock_take(&p->mms_lock, LOCK_MMS);
+    const bool room = o->n <= MM_OBJECT_PAGES_MAX - p->object_pages;
+    if (room) {
+        p->object_pages += o->n;
+        o->next = p->objects;
+        if (o->next)
+            o->next->prev = o;
+        p->objects = o;
+    }
+    lock_drop(&p->mms_lock, LOCK_MMS);
+    return room;
+}
+
+static void object_delist(struct pool *p, struct mm_object *o)
+{
+    lock_take(&p->mms_lock, LOCK_MMS);
+    p->object_pages -= o->n;
+    if (o->prev)
+        o->prev->next = o->next;
+    else
+        p->objects = o->next;
+    if (o->next)
+        o->next->prev = o->prev;
+    lock_drop(&p->mms_lock, LOCK_MMS);
+}
+
 static int object_new(struct pool *p, uint32_t n, struct mm_object **out)
 {
     struct mm_object *o = fail_now(p->fail, FAIL_HEAP) ? NULL : calloc(1, sizeof *o);
@@ -46,12 +75,11 @@ static int object_new(struct pool *p, uint32_t n, struct mm_object **out)
     o->fd = -1;
     o->n = n;
     o->pages = m;
-    lock_take(&p->mms_lock, LOCK_MMS);
-    o->next = p->objects;
-    if (o->next)
-        o->next->prev = o;
-    p->objects = o;
-    lock_drop(&p->mms_lock, LOCK_MMS);
+    if (!object_enlist(p, o)) {
+        munmap(m, n * sizeof(pte_t));
+        free(o);
+        return -ENOMEM;
+    }
     *out = o;
     return 0;
 }
@@ -157,14 +185,7 @@ void object_put(struct mm_object *o)
     if (o->fd >= 0 && o->writable)
         mm_object_sync(o);
     /* off the list first: whoever walks it meets only objects that somebody holds */
-    lock_take(&p->mms_lock, LOCK_MMS);
-    if (o->prev)
-        o->prev->next = o->next;
-    else
-        p->objects = o->next;
-    if (o->next)
-        o->next->prev = o->prev;
-    lock_drop(&p->mms_lock, LOCK_MMS);
+    object_delist(p, o);
     for (uint32_t i = 0; object_next(o, &i); i++)
         object_drop_page(o, i);
     munmap(o->pages, o->n * sizeof(pte_t));

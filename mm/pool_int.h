@@ -57,6 +57,7 @@ struct pool {
     struct mm_lock mms_lock;
     struct mm *mms;            /* every mm, newest first */
     struct mm_object *objects; /* every object, newest first; the same lock */
+    uint64_t object_pages;     /* pages of all of them; the same lock */
 
     _Atomic uint64_t counters[MM_COUNTER_COUNT];
     struct swap *_Atomic swap; /* swap_int.h; set once, freed with the pool. NULL: none yet */

@@ -105,7 +105,7 @@ int regions_build(struct mm *mm, const struct region_edit *e, struct region **li
     }
     if (!put)
         build_push(&b, *e->put);
-    if (b.n > MM_REGIONS_MAX) {
+    if (b.n > mm->regions_max && b.n > mm->n_regions) {
         free(b.list);
         return -ENOMEM;
     }

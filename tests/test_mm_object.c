@@ -272,6 +272,28 @@ Test(mm_object, race_another_region_took_its_place)
     file_kit_close(&f);
 }
 
+/* The tables of objects are host memory outside the pool, and made page by page as the objects are
+ * used. */
+Test(mm_object, all_objects_of_a_pool_together_are_bounded)
+{
+    struct kit k;
+    struct mm_object *o[MM_OBJECT_PAGES_MAX / MM_GFNS + 1];
+    unsigned n = 0;
+    int err;
+    kit_open(&k);
+    while ((err = mm_object_open_anon(k.pool, MM_GFNS, &o[n])) == 0)
+        n++;
+    cr_expect_eq(err, -ENOMEM);
+    cr_expect_eq(n, MM_OBJECT_PAGES_MAX / MM_GFNS);
+    cr_expect_eq(mm_map_anon(k.mm, 5000, 1, RW, MM_ANON_SHARED), -ENOMEM);
+    kit_audit(&k);
+    mm_object_close(o[--n]);
+    cr_expect_eq(mm_map_anon(k.mm, 5000, 1, RW, MM_ANON_SHARED), 0, "and there is room again");
+    while (n > 0)
+        mm_object_close(o[--n]);
+    kit_close(&k);
+}
+
 Test(mm_object, refuses_what_is_no_object)
 {
     struct file_kit f;

@@ -155,6 +155,30 @@ Test(mm_region, too_many_are_refused)
     kit_close(&k);
 }
 
+Test(mm_region, a_limit_of_ones_own_refuses_what_would_exceed_it_and_nothing_else)
+{
+    struct kit k;
+    struct mm *c;
+    struct mm_stats s;
+    kit_open_pages(&k, 64);
+    mm_set_regions_max(k.mm, 4);
+    for (gfn_t g = 0; g < 40; g += 10)
+        cr_assert_eq(mm_map_anon(k.mm, g, 5, RW, MM_ANON_PRIVATE), 0);
+    cr_expect_eq(mm_map_anon(k.mm, 100, 5, RW, MM_ANON_PRIVATE), -ENOMEM);
+    cr_expect_eq(mm_unmap(k.mm, 2, 1), -ENOMEM, "would split one more off");
+    cr_expect_eq(mm_protect(k.mm, 10, 2, MM_READ), -ENOMEM);
+    kit_store(&k, k.mm, 2, 7);
+    cr_assert_eq(mm_fork(k.mm, "c", &c), 0);
+    cr_expect_eq(mm_unmap(c, 2, 1), -ENOMEM, "inherited");
+    cr_expect_eq(mm_map_anon(k.mm, 5, 5, RW, MM_ANON_PRIVATE), 0, "joins two");
+    cr_expect_eq(mm_unmap(k.mm, 30, 5), 0);
+    cr_expect_eq(mm_unmap(k.mm, 2, 1), 0);
+    mm_get_stats(k.mm, &s);
+    cr_expect_eq(s.regions, 3);
+    mm_destroy(c);
+    kit_close(&k);
+}
+
 Test(mm_region, mms_of_one_pool_are_apart)
 {
     struct kit k;

@@ -24,6 +24,7 @@
 void space_init(struct vm *vm)
 {
     vm->as = &vm->gmem;
+    mm_set_regions_max(vm->gmem.mm, SPACE_REGIONS_MAX); /* and with it every space's */
     vm->spaces = (struct spaces){.at = {&vm->gmem}};
 }
 
@@ -214,14 +215,6 @@ static unsigned prot_of(uint32_t prot)
            (prot & UMBRA_PROT_WRITE ? MM_WRITE : 0u);
 }
 
-/* May regions be split and one added? */
-static bool regions_left(const struct vm *vm)
-{
-    struct mm_stats s;
-    mm_get_stats(vm->as->mm, &s);
-    return s.regions + 2 <= SPACE_REGIONS_MAX;
-}
-
 static bool other_space(const struct vm *vm, uint32_t id)
 {
     return id < SPACES_MAX && vm->spaces.at[id];
@@ -270,8 +263,6 @@ static int32_t call_map(struct vm *vm, struct umbra_hc *hc)
         return bad;
     if (!prot_ok(hc->arg[2]) || (hc->arg[3] & ~(UMBRA_MAP_SHARED | UMBRA_MAP_MODULE)))
         return UMBRA_EINVAL;
-    if (!regions_left(vm))
-        return UMBRA_ENOMEM;
     if (hc->arg[3] & UMBRA_MAP_MODULE)
         return map_module(vm, hc, gfn, n);
     if (hc->arg[4] || hc->arg[5])
@@ -287,7 +278,7 @@ static int32_t call_unmap(struct vm *vm, struct umbra_hc *hc)
     const int32_t bad = take_range(hc, &gfn, &n);
     if (bad)
         return bad;
-    return regions_left(vm) ? status_of(mm_unmap(vm->as->mm, gfn, n)) : UMBRA_ENOMEM;
+    return status_of(mm_unmap(vm->as->mm, gfn, n));
 }
 
 static int32_t call_protect(struct vm *vm, struct umbra_hc *hc)
@@ -299,8 +290,6 @@ static int32_t call_protect(struct vm *vm, struct umbra_hc *hc)
         return bad;
     if (!prot_ok(hc->arg[2]))
         return UMBRA_EINVAL;
-    if (!regions_left(vm))
-        return UMBRA_ENOMEM;
     return status_of(mm_protect(vm->as->mm, gfn, n, prot_of(hc->arg[2])));
 }
 
