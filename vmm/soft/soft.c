@@ -219,6 +219,8 @@ static void after_miss(struct soft *s)
         s->have_todo = s->todo_inside && (s->core.task.loading || !s->todo_again);
         if (!s->have_todo)
             restore_shadows(s);
+        if (!s->have_todo && s->todo_inside && s->todo.kind == SOFT_EV_SOFTINT)
+            soft_uncount(s); /* INT n comes again */
         return;
     }
     recount(s, 0);
@@ -242,7 +244,8 @@ static enum soft_exit finish(struct soft *s, enum soft_exit kind)
 
     CPU(s)->eflags = soft_flags(s);
     x->kind = kind;
-    x->insns = s->budget - (uint64_t)s->left;
+    x->insns = s->budget - (uint64_t)s->left - s->parts;
+    s->done += x->insns;
     s->core.jmp = NULL;
     s->core.exit = NULL;
     s->want = NULL;
@@ -258,6 +261,7 @@ static void begin(struct soft *s, uint64_t budget, struct soft_exit_info *exit, 
     s->core.in_delivery = false;
     s->budget = budget < INT64_MAX ? budget : INT64_MAX;
     s->left = (int64_t)s->budget;
+    s->parts = 0;
     s->cur = NULL;
     s->want = NULL;
     s->stepping = false;
@@ -525,8 +529,43 @@ bool soft_unfinished(const struct soft *s)
 void soft_set_intr(struct soft *s, bool pending)
 {
     s->intr_pending = pending;
-    if (pending)
-        atomic_fetch_or(&s->core.attention, SOFT_ATT_INTR);
+    if (!pending)
+        return;
+    atomic_fetch_or(&s->core.attention, SOFT_ATT_INTR);
+    /* One that the instruction at hand has caused is taken behind it, not behind its block. */
+    if (CPU(s)->eflags & FL_IF)
+        s->brk = 1;
+}
+
+void soft_uncount(struct soft *s)
+{
+    s->parts++;
+}
+
+/* Instructions of the running block behind the one at hand: s->left has them counted already. */
+static int64_t rest_of_block(const struct soft *s)
+{
+    return s->cur ? soft_block_of(s->cur)->n - s->cur->idx - 1 : 0;
+}
+
+uint64_t soft_insns(const struct soft *s)
+{
+    if (!s->core.exit)
+        return s->done;
+    const bool at_hand = s->cur || s->stepping;
+    return s->done + s->budget - s->parts - (uint64_t)(s->left + rest_of_block(s) + at_hand);
+}
+
+void soft_limit(struct soft *s, uint64_t n)
+{
+    if (!s->core.exit)
+        return;
+    const int64_t over = s->left + rest_of_block(s) - (int64_t)(n < INT64_MAX ? n : INT64_MAX);
+    if (over <= 0)
+        return;
+    s->left -= over;
+    s->budget -= (uint64_t)over;
+    s->brk = 1; /* behind the block it would be too late */
 }
 
 void soft_kick(struct soft *s)

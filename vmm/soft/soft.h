@@ -78,7 +78,7 @@ struct soft_exit_info {
     la_t la;
     enum soft_access access;
     bool user;      /* the access had user rights */
-    uint64_t insns; /* instructions completed in this call */
+    uint64_t insns; /* instructions completed in this call, as soft_insns() counts them */
     char why[160];
 };
 
@@ -89,7 +89,8 @@ int soft_create(struct cpu *cpu, const struct soft_env *env, uint32_t max_frames
 void soft_destroy(struct soft *s);
 
 /*
- * Run from the cpu's state until something of enum soft_exit, at most budget instructions.
+ * Run from the cpu's state until something of enum soft_exit, at most budget instructions (a REP
+ * that comes back to the run loop in between uses up one more each time).
  * Guest exceptions are delivered through the guest's IDT inside. On return the cpu is exact.
  */
 enum soft_exit soft_run(struct soft *s, uint64_t budget, struct soft_exit_info *exit);
@@ -122,6 +123,16 @@ bool soft_unfinished(const struct soft *s);
 void soft_set_intr(struct soft *s, bool pending);
 /* Leave soft_run() soon with SOFT_EXIT_ATTENTION; from any thread or a signal handler. */
 void soft_kick(struct soft *s);
+
+/*
+ * Instructions completed since soft_create(); inside a callback, those before the one at hand.
+ * Nothing but the guest's own doing decides about the count: a REP is one, when it is done, however
+ * often it was interrupted or missed a page; an instruction that faults is none.
+ */
+uint64_t soft_insns(const struct soft *s);
+/* From a callback: soft_run() is to end with SOFT_EXIT_BUDGET when n more instructions are complete
+ * behind the one at hand, if its budget reaches so far. */
+void soft_limit(struct soft *s, uint64_t n);
 
 /* The mapper took away or restricted a translation. */
 void soft_tlb_drop(struct soft *s, la_t la);

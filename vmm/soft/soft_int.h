@@ -198,6 +198,9 @@ void soft_check_code_breakpoint(struct soft *s);
 /* soft_io.c: #GP(0) unless CPL <= IOPL or the TSS bitmap allows it (SDM vol. 1, 18.5). */
 void soft_check_io(struct soft *s, uint16_t port, unsigned size);
 
+/* The instruction at hand goes on when it is met again (a REP with more to do), and counts then. */
+void soft_uncount(struct soft *s);
+
 /* After CPL, CR0, segments or such changed under the run loop's feet: forget derived state. */
 void soft_mode_changed(struct soft *s);
 

@@ -152,6 +152,7 @@ static void io_string(struct soft *s, const struct insn *i, io_step one)
     for (unsigned n = 0; c->gpr[R_ECX] & addr_mask(i); n++) {
         if (n == IO_BURST || (n > 0 && (armed || atomic_load(&k->attention)))) {
             k->next_eip = c->eip;
+            soft_uncount(s);
             return;
         }
         one(s, i, size, step);

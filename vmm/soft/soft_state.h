@@ -162,6 +162,8 @@ struct soft {
     struct cpu saved;         /* the cpu before a delivery, without its FPU */
     enum soft_exit left_with; /* JC_LEAVE's exit */
     uint64_t budget;
+    uint64_t parts; /* of it: went to instructions that are not done */
+    uint64_t done;  /* instructions completed in earlier runs */
 
     void (*trace)(void *ctx, const struct cpu *cpu);
     void *trace_ctx;

@@ -54,11 +54,13 @@ static uint32_t visit_count(struct soft *s, const struct string *t)
     return n < VISIT ? n : VISIT;
 }
 
-/* More to do: come back to this instruction. */
+/* More to do: come back to this instruction, which counts when it is done. */
 static void again(struct soft *s, const struct string *t)
 {
-    if (t->rep && (CPU(s)->gpr[R_ECX] & t->mask))
-        s->core.next_eip = CPU(s)->eip;
+    if (!t->rep || !(CPU(s)->gpr[R_ECX] & t->mask))
+        return;
+    s->core.next_eip = CPU(s)->eip;
+    soft_uncount(s);
 }
 
 static bool stopped(struct soft *s)
