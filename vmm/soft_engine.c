@@ -153,7 +153,8 @@ static void run_engine(struct engine *e, struct trap *t)
 {
     struct soft_engine *s = soft_of(e);
     struct soft_exit_info x = {0};
-    soft_run(s->soft, SLICE, &x);
+    const uint64_t most = s->env.budget ? s->env.budget(s->env.ctx) : SLICE;
+    soft_run(s->soft, most < SLICE ? most : SLICE, &x);
     trap_of(s, &x, t);
 }
 

@@ -19,6 +19,8 @@ struct soft_engine_env {
     bool (*cr_written)(void *ctx, int reg, uint32_t old);
     void (*invlpg)(void *ctx, la_t la);
     int (*intr_ack)(void *ctx);
+    /* Most instructions of the run that begins now. NULL: a slice. */
+    uint64_t (*budget)(void *ctx);
     /* Decoded code is kept of a frame (which backs gfn), or no longer is. NULL: nobody needs to
      * know. */
     void (*code_frame)(void *ctx, frame_t f, gfn_t gfn, bool cached);

@@ -7,6 +7,7 @@
 
 #include "vmm/soft_engine.h"
 #include "vmm/vm.h"
+#include "vmm/vm_clock.h"
 
 static void handle_trap(struct vm *vm, struct engine *from, struct trap *t);
 
@@ -219,6 +220,8 @@ void vm_run(struct vm *vm)
             if (vm->end != VM_RUNNING)
                 break;
         }
+        if (vm_clock_counts(vm) && vm_clock_due(vm))
+            vm_board_update(vm);
         /* An event that has begun to be delivered ends the halt, though a page it needs was
          * missing. */
         const bool wakes = vm->intr && (vm->cpu.eflags & FL_IF);

@@ -13,12 +13,15 @@
 #include "vmm/kvm/probe.h"
 #include "vmm/soft_engine.h"
 #include "vmm/vm.h"
+#include "vmm/vm_clock.h"
 
 /* --- what the engines ask -------------------------------------------------------------------- */
 
 static uint64_t on_tsc(void *ctx)
 {
     const struct vm *vm = ctx;
+    if (vm_clock_counts(vm))
+        return vm_clock_now(vm) + vm->cpu.tsc_offset;
     return stats_now() + vm->tsc_base + vm->cpu.tsc_offset;
 }
 
@@ -85,6 +88,11 @@ static void on_invlpg(void *ctx, la_t la)
 {
     struct vm *vm = ctx;
     shadow_invlpg(vm->shadow, la);
+}
+
+static uint64_t on_budget(void *ctx)
+{
+    return vm_clock_budget(ctx);
 }
 
 static int on_intr_ack(void *ctx)
@@ -159,6 +167,14 @@ static bool tracing(const struct vm *vm)
     return vm->opts.trace.lines || vm->opts.trace.n_breaks;
 }
 
+/* The options that only the soft CPU can serve; NULL: none is given. */
+static const char *needs_soft(const struct vm *vm)
+{
+    return tracing(vm)           ? "--trace-insn and --break need"
+           : vm_clock_counts(vm) ? "--clock insn needs"
+                                 : NULL;
+}
+
 /* Decide between kvm and soft, and say why. */
 static int choose_kvm(struct vm *vm, const struct engine_env *env, struct errmsg *err)
 {
@@ -167,12 +183,11 @@ static int choose_kvm(struct vm *vm, const struct engine_env *env, struct errmsg
     struct errmsg why = {{0}};
     const bool ask = vm->opts.engine == VM_ENGINE_AUTO || vm->opts.ring0 == VM_RING0_AUTO;
 
-    if (vm->opts.engine != VM_ENGINE_SOFT && tracing(vm)) {
+    const char *const needs = needs_soft(vm);
+    if (vm->opts.engine != VM_ENGINE_SOFT && needs) {
         if (vm->opts.engine == VM_ENGINE_KVM)
-            return err_set(err, -EINVAL,
-                           "--trace-insn and --break need the soft CPU: not with --engine kvm");
-        snprintf(vm->engine_why, sizeof vm->engine_why,
-                 "soft: --trace-insn and --break need the soft CPU");
+            return err_set(err, -EINVAL, "%s the soft CPU: not with --engine kvm", needs);
+        snprintf(vm->engine_why, sizeof vm->engine_why, "soft: %s the soft CPU", needs);
         return 0;
     }
     if (vm->opts.engine == VM_ENGINE_SOFT) {
@@ -254,6 +269,7 @@ static int add_engines(struct vm *vm, struct errmsg *err)
                                          .cr_written = on_cr_written,
                                          .invlpg = on_invlpg,
                                          .intr_ack = on_intr_ack,
+                                         .budget = vm_clock_counts(vm) ? on_budget : NULL,
                                          .code_frame = vm->kvm ? on_code_frame : NULL,
                                          .fpu_use = vm->kvm ? on_fpu_use : NULL};
     rc = soft_engine_create(&env, &senv, &vm->soft);

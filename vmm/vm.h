@@ -51,6 +51,10 @@ struct vm_opts {
     int serial_fd;                /* > 0: COM1's output goes there instead, and it has no input */
     enum vm_display_kind display; /* not without console */
     unsigned timeout_s;           /* 0: none */
+    unsigned insn_ns;    /* guest time is counted, so many ns for each instruction (soft engine
+                            only); 0: it is the host's */
+    bool calendar_given; /* the RTC starts at calendar_s, seconds since 1970 */
+    uint64_t calendar_s;
     bool held; /* stand still before the first instruction, until somebody resumes */
     /* Tracing and breakpoints, soft CPU only. The caller gives lines, dumps and breaks; lines NULL
      * and no breaks: none. */
@@ -98,6 +102,7 @@ struct vm {
     struct stats stats;
     /* vm_board.c */
     bool intr;             /* the interrupt controllers want the processor's attention */
+    uint64_t skipped_ns;   /* counted time: what halts have skipped */
     uint64_t start_ns;     /* host's monotonic time at the machine's start */
     uint64_t alarm_ns;     /* when the alarm rings, device time */
     int alarm_fd, wake_fd; /* timerfd; eventfd that wakes a halted vCPU */

@@ -1,7 +1,8 @@
 /*
  * The machine's devices, its time and its interrupts: the PC board joined to processor, console and
- * clock. Device time is host time since the machine's start. A thread sleeps on a timerfd and asks
- * the vCPU to look at the board when a device has something to do; a halted vCPU sleeps by itself.
+ * clock. Device time is host time since the machine's start, or counted (vm_clock.h). A thread
+ * sleeps on a timerfd and asks the vCPU to look at the board when a device has something to do; a
+ * halted vCPU sleeps by itself.
  */
 #include <errno.h>
 #include <poll.h>
@@ -14,6 +15,7 @@
 
 #include "vmm/soft_engine.h"
 #include "vmm/vm.h"
+#include "vmm/vm_clock.h"
 
 /* --- what devices tell the machine ----------------------------------------------------------- */
 
@@ -60,7 +62,7 @@ static uint64_t monotonic_ns(void)
 
 uint64_t vm_board_now(const struct vm *vm)
 {
-    return monotonic_ns() - vm->start_ns;
+    return vm_clock_counts(vm) ? vm_clock_now(vm) : monotonic_ns() - vm->start_ns;
 }
 
 static uint64_t now_ns(void *ctx)
@@ -91,6 +93,11 @@ static void arm_alarm(struct vm *vm)
      * port. */
     const bool matters = pic_unmasked(&vm->board.pic) || uart_busy(&vm->board.com1);
     const uint64_t due = matters ? board_deadline(&vm->board) : CLOCK_NEVER;
+    if (vm_clock_counts(vm)) {
+        vm->alarm_ns = due;
+        vm_clock_limit(vm);
+        return;
+    }
     if (due == vm->alarm_ns)
         return;
     vm->alarm_ns = due;
@@ -121,6 +128,8 @@ uint64_t vm_board_freeze(struct vm *vm)
 void vm_board_thaw(struct vm *vm, uint64_t frozen)
 {
     const uint64_t ns = monotonic_ns() - frozen;
+    if (vm_clock_counts(vm))
+        return;
     vm->start_ns += ns;
     vm->tsc_base -= (uint64_t)((double)ns / stats_ns_per_cycle(&vm->stats));
     vm_board_update(vm);
@@ -142,8 +151,9 @@ bool vm_board_io(void *ctx, uint16_t port, unsigned size, bool in, uint32_t coun
             bus_out(&vm->board.bus, port, val, size);
         }
     }
-    if (!in)
-        arm_alarm(vm); /* a timer may have been programmed */
+    /* A timer may have been programmed; and a read may let one go on. */
+    if (!in || vm_clock_counts(vm))
+        arm_alarm(vm);
     /* Code ahead may be another space's. Interrupts: the soft CPU takes them by itself. */
     return vm->end == VM_RUNNING && !space_moved(vm) && !(vm->intr && vm->kvm);
 }
@@ -202,7 +212,10 @@ void vm_board_halt(struct vm *vm)
     }
     chardev_flush(vm->console);
     while (vm->end == VM_RUNNING && !vm->intr && !atomic_load(&vm->asked))
-        vm_board_sleep(vm, UINT32_MAX);
+        if (vm_clock_counts(vm) && vm_clock_skip(vm))
+            vm_board_update(vm);
+        else
+            vm_board_sleep(vm, UINT32_MAX);
 }
 
 void vm_board_sleep(struct vm *vm, uint32_t asked)
@@ -224,6 +237,13 @@ void vm_board_wake(struct vm *vm)
 }
 
 /* --- life ------------------------------------------------------------------------------------ */
+
+static uint64_t calendar(const struct vm *vm)
+{
+    if (vm->opts.calendar_given)
+        return vm->opts.calendar_s;
+    return vm_clock_counts(vm) ? VM_CLOCK_CALENDAR : (uint64_t)time(NULL);
+}
 
 /* COM1's far end. With a display standard input is the keyboard's, and a terminal the screen's. */
 static int open_console(struct vm *vm)
@@ -247,6 +267,9 @@ int vm_board_create(struct vm *vm, struct errmsg *err)
         return err_set(err, -errno, "timer: %s", strerror(errno));
     if (vm->opts.console)
         rc = open_console(vm);
+    struct chardev *const line = vm->console;
+    if (!rc && line && vm_clock_counts(vm))
+        rc = chardev_patient_open(&vm->console, line);
     if (rc < 0)
         return err_set(err, rc, "console: %s", strerror(-rc));
     struct board_config c = {.clock = {now_ns, vm},
@@ -254,7 +277,7 @@ int vm_board_create(struct vm *vm, struct errmsg *err)
                              .intr = {on_intr, vm, 0},
                              .reset = {on_reset, vm, 0},
                              .stop = {on_exit_port, vm},
-                             .wall_seconds = (uint64_t)time(NULL),
+                             .wall_seconds = calendar(vm),
                              .ram_bytes = vm->opts.ram};
     memcpy(c.drive, vm->opts.drive, sizeof c.drive);
     rc = board_init(&vm->board, &c);
@@ -266,6 +289,8 @@ int vm_board_create(struct vm *vm, struct errmsg *err)
         rc = vm_display_open(vm, err);
     if (rc < 0)
         return rc;
+    if (vm_clock_counts(vm))
+        return 0;
     rc = -pthread_create(&vm->alarm, NULL, alarm_thread, vm);
     if (rc < 0)
         return err_set(err, rc, "timer thread: %s", strerror(-rc));

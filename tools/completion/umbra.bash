@@ -32,6 +32,10 @@ _umbra() {
             mapfile -t COMPREPLY < <(compgen -W 'none text' -- "$cur")
             return
             ;;
+        --clock | -clock)
+            mapfile -t COMPREPLY < <(compgen -W 'host insn' -- "$cur")
+            return
+            ;;
     esac
     if [[ $cur == -* ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$(_umbra_options "$umbra" "$cmd") --help" -- "$cur")

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <time.h>
 
 #include "vmm/cmd/nearest.h"
 
@@ -242,4 +243,45 @@ int opt_choice(const char *s, const char *const *words, int *out, struct errmsg 
         len += n > 0 && (size_t)n < sizeof list - len ? (size_t)n : 0;
     }
     return err_set(e, -EINVAL, "'%.80s' is none of: %s", s, list);
+}
+
+static bool two_digits(const char **s, int *out)
+{
+    const char *p = *s;
+    if (p[0] < '0' || p[0] > '9' || p[1] < '0' || p[1] > '9')
+        return false;
+    *out = (p[0] - '0') * 10 + (p[1] - '0');
+    *s = p + 2;
+    return true;
+}
+
+static bool skip_char(const char **s, char c)
+{
+    const bool there = **s == c;
+    *s += there;
+    return there;
+}
+
+int opt_time(const char *s, uint64_t *out, struct errmsg *e)
+{
+    const char *p = s;
+    struct tm t = {0}, back;
+    int century = 0, year = 0;
+    bool good = two_digits(&p, &century) && two_digits(&p, &year) && skip_char(&p, '-') &&
+                two_digits(&p, &t.tm_mon) && skip_char(&p, '-') && two_digits(&p, &t.tm_mday);
+    if (good && skip_char(&p, 'T'))
+        good = two_digits(&p, &t.tm_hour) && skip_char(&p, ':') && two_digits(&p, &t.tm_min) &&
+               skip_char(&p, ':') && two_digits(&p, &t.tm_sec);
+    t.tm_year = century * 100 + year - 1900;
+    t.tm_mon--;
+    const struct tm as_given = t;
+    const time_t when = timegm(&t);
+    /* What no calendar has comes back as another day. */
+    if (!good || *p || when < 0 || !gmtime_r(&when, &back) || back.tm_mon != as_given.tm_mon ||
+        back.tm_mday != as_given.tm_mday || back.tm_hour != as_given.tm_hour ||
+        back.tm_min != as_given.tm_min || back.tm_sec != as_given.tm_sec || back.tm_year > 199)
+        return err_set(e, -EINVAL, "'%.80s' is no moment; write 2026-01-31 or 2026-01-31T23:59:59",
+                       s);
+    *out = (uint64_t)when;
+    return 0;
 }

@@ -65,6 +65,9 @@ struct opt_range {
 };
 int opt_range(const char *s, struct opt_range *out, struct errmsg *e);
 
+/* A moment as YYYY-MM-DD or YYYY-MM-DDTHH:MM:SS, UTC, from 1970 to 2099: seconds since 1970. */
+int opt_time(const char *s, uint64_t *out, struct errmsg *e);
+
 /* One of the NULL-terminated words: its index. */
 int opt_choice(const char *s, const char *const *words, int *out, struct errmsg *e);
 

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "mm/reclaim.h"
 #include "vmm/cmd/cmd.h"
@@ -17,6 +18,7 @@
 #include "vmm/gdb/gdb.h"
 #include "vmm/pt_print.h"
 #include "vmm/vm.h"
+#include "vmm/vm_clock.h"
 #include "vmm/vm_report.h"
 
 enum {
@@ -52,6 +54,8 @@ enum {
     O_SERIAL,
     O_DRIVE,
     O_SNAPSHOT,
+    O_CLOCK,
+    O_RTC,
 };
 
 /* clang-format off */
@@ -97,6 +101,8 @@ static const struct opt table[] = {
     {"hdd", O_DRIVE, OPT_VALUE},
     {"cdrom", O_DRIVE, OPT_VALUE},
     {"snapshot", O_SNAPSHOT, OPT_NONE},
+    {"clock", O_CLOCK, OPT_VALUE},
+    {"rtc", O_RTC, OPT_VALUE},
     {NULL, 0, OPT_NONE},
 };
 /* clang-format on */
@@ -143,6 +149,38 @@ static int take_break(struct run_args *a, const char *text)
     return 0;
 }
 
+/* host, insn or insn=NS */
+static int take_clock(struct run_args *a, const char *text)
+{
+    uint64_t ns = VM_CLOCK_INSN_NS;
+    struct errmsg e;
+
+    if (strcmp(text, "host") == 0)
+        ns = 0;
+    else if (strncmp(text, "insn=", 5) == 0 &&
+             opt_u64(text + 5, 1, VM_CLOCK_INSN_NS_MAX, &ns, &e) < 0)
+        return cmd_usage("run", "--clock %s: %s", text, e.text);
+    else if (strncmp(text, "insn", 4) != 0 || (text[4] && text[4] != '='))
+        return cmd_usage("run", "--clock: '%s' is none of: host, insn, insn=NS", text);
+    a->vm.insn_ns = (unsigned)ns;
+    return 0;
+}
+
+/* base=utc or base=MOMENT */
+static int take_rtc(struct run_args *a, const char *text)
+{
+    struct errmsg e;
+
+    if (strncmp(text, "base=", 5) != 0)
+        return cmd_usage("run", "-rtc %s: write base=utc or base=2026-01-31T23:59:59", text);
+    a->vm.calendar_given = true;
+    if (strcmp(text + 5, "utc") == 0)
+        a->vm.calendar_s = (uint64_t)time(NULL);
+    else if (opt_time(text + 5, &a->vm.calendar_s, &e) < 0)
+        return cmd_usage("run", "-rtc base: %s", e.text);
+    return 0;
+}
+
 /* A size that may not be 0: what is not wanted is left out. */
 static int take_size(const struct opts *o, uint64_t *out, struct errmsg *e)
 {
@@ -176,6 +214,8 @@ static int take_option(struct run_args *a, struct opts *o, int id)
         rc = o->value ? opt_u64(o->value, 1, VM_SHARE_MAX, &n, &e) : 0;
         a->vm.share = (uint32_t)n;
         break;
+    case O_CLOCK: return take_clock(a, o->value);
+    case O_RTC: return take_rtc(a, o->value);
     case O_ENGINE:
         rc = opt_choice(o->value, engines, &choice, &e);
         a->vm.engine = (enum vm_engine)choice;
@@ -557,6 +597,10 @@ const struct cmd cmd_run = {
         "  --engine auto|kvm|soft what runs the guest's code (auto: kvm where it is faster)\n"
         "  --ring0 auto|native|soft\n"
         "                         where ring 0 runs under kvm (auto: as the probe finds it exact)\n"
+        "  --clock host|insn[=NS] whose time the guest sees; insn: NS (4) for each instruction, so "
+        "that\n"
+        "                         a run repeats bit for bit (soft engine)\n"
+        "  -rtc base=utc|MOMENT   what the calendar shows at the start, as 2026-01-31T23:59:59\n"
         "  -append STRING         command line\n"
         "  -initrd FILE...        modules; 'FILE ARGS' gives one a string of its own\n"
         "  --display none|text    text: standard input is the keyboard; a terminal shows the VGA's "

@@ -72,6 +72,10 @@ int chardev_fds_open(struct chardev **out, int in_fd, int out_fd, struct chardev
 /* Bytes that were dropped because out_fd took none for a second. */
 uint64_t chardev_fds_dropped(const struct chardev *c);
 
+/* A line that always has room: chardev_put() waits, boundedly, and so nobody can tell how fast
+ * inner is. inner goes with it. 0 or -ENOMEM, and inner is still the caller's. */
+int chardev_patient_open(struct chardev **out, struct chardev *inner);
+
 /* A pair of byte buffers, for tests and captured runs. */
 struct chardev_mem {
     struct chardev c;
