@@ -10,6 +10,7 @@
 
 #include "mm/mm.h"
 #include "vmm/trace/export.h"
+#include "vmm/trace/html.h"
 #include "vmm/trace/json.h"
 #include "vmm/trace/summary.h"
 
@@ -411,6 +412,33 @@ Test(trace, the_summary_counts_paths_and_pages)
         for (int c = 0; c < TRACE_CLASSES; c++)
             all += s->bucket[b].faults[c];
     cr_assert_eq(all, 32, "each fault lies in one slice of time");
+    summary_free(s);
+    trace_file_close(&f);
+}
+
+Test(trace, a_large_trace_makes_a_page_of_bounded_size, .timeout = 60)
+{
+    struct trace_file f;
+    struct trace_ring *r = ring_new(16 << 20);
+    trace_ring_describe(r, "soft", "</script><script>alert(1)</script>", "<!--", 1, 1);
+    /* no two neighbours alike, and each with a history */
+    for (uint32_t i = 0; i < 400000; i++)
+        put(r, TRACE_FAULT, i * 7 % (1u << 20), i % 2 ? MM_PATH_FRESH : MM_PATH_ZERO);
+    trace_ring_close(r, "</script>", 0);
+    struct summary *s = summarize(&f);
+    char *text = NULL;
+    size_t len = 0;
+    FILE *m = open_memstream(&text, &len);
+    cr_assert_eq(trace_html(&f, s, m), 0);
+    fclose(m);
+    cr_assert_lt(len, 5500000u, "%zu bytes", len);
+    cr_assert_not(strstr(text, "alert(1)</script>"));
+    cr_assert_not(strstr(text, "<!--"));
+    unsigned ends = 0;
+    for (const char *p = text; (p = strstr(p, "</script>")); p++)
+        ends++;
+    cr_assert_eq(ends, 2, "the data's, and the script's");
+    free(text);
     summary_free(s);
     trace_file_close(&f);
 }

@@ -16,8 +16,7 @@ static unsigned bucket_of(uint64_t v)
     return log * 8 - 16 + (unsigned)(v >> (log - 3) & 7);
 }
 
-/* The middle of what falls into a bucket. */
-static uint64_t bucket_value(unsigned b)
+uint64_t hist_bucket_value(unsigned b)
 {
     if (b < 16)
         return b;
@@ -41,7 +40,7 @@ uint64_t hist_percentile(const struct hist *h, double p)
     for (unsigned b = 0; b < HIST_BUCKETS; b++) {
         seen += h->bucket[b];
         if (seen && (double)seen >= want)
-            return bucket_value(b) < h->max ? bucket_value(b) : h->max;
+            return hist_bucket_value(b) < h->max ? hist_bucket_value(b) : h->max;
     }
     return 0;
 }

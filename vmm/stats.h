@@ -20,6 +20,8 @@ struct hist {
 };
 
 void hist_add(struct hist *h, uint64_t v);
+/* The middle of what falls into bucket b. */
+uint64_t hist_bucket_value(unsigned b);
 /* The value below which the fraction p (0..1) of all lies; 0 if there is none. */
 uint64_t hist_percentile(const struct hist *h, double p);
 

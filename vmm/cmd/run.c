@@ -557,6 +557,7 @@ static int cmd_run_main(int argc, char **argv)
         rc = vm_create(&a.vm, &vm, &err);
         if (rc < 0) {
             rc = cmd_fail("run", code_of(rc), "%s", err.text);
+            trace_ring_close(a.vm.ring, err.text, rc);
         } else {
             run_pages_begin(vm, &a.image);
             rc = run_vm(&a, vm, out);

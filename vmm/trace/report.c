@@ -12,17 +12,6 @@ static double mean(const struct hist *h)
     return h->count ? (double)h->sum / (double)h->count : 0;
 }
 
-/* Paths by the time that they took in all, most first. */
-static void order_paths(const struct summary *s, unsigned order[SUMMARY_PATHS])
-{
-    for (unsigned i = 0; i < s->paths; i++) {
-        unsigned at = i;
-        for (; at > 0 && s->path[order[at - 1]].cost.sum < s->path[i].cost.sum; at--)
-            order[at] = order[at - 1];
-        order[at] = i;
-    }
-}
-
 /* --- for people ------------------------------------------------------------------------------ */
 
 static void print_head(const struct trace_file *f, const struct summary *s, FILE *out)
@@ -51,7 +40,7 @@ static void print_paths(const struct trace_file *f, const struct summary *s, FIL
     const double us = f->ns_per_cycle / 1000;
     char name[160];
 
-    order_paths(s, order);
+    summary_order(s, order);
     fprintf(out, "\n%-44s %10s %10s %9s %9s %9s\n", "faults by path", "count", "total us",
             "mean us", "p50 us", "p99 us");
     for (unsigned i = 0; i < s->paths; i++) {
@@ -152,7 +141,7 @@ static void json_paths(const struct trace_file *f, const struct summary *s, FILE
     unsigned order[SUMMARY_PATHS];
     const double ns = f->ns_per_cycle;
     char name[160];
-    order_paths(s, order);
+    summary_order(s, order);
     for (unsigned i = 0; i < s->paths; i++) {
         const struct summary_path *p = &s->path[order[i]];
         fprintf(out, "%s{\"name\": ", i ? ", " : "");

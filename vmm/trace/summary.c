@@ -136,7 +136,7 @@ void summary_free(struct summary *s)
     free(s);
 }
 
-/* --- hottest pages --------------------------------------------------------------------------- */
+/* --- orders --------------------------------------------------------------------------- */
 
 static bool hotter(const struct trace_page *a, const struct trace_page *b)
 {
@@ -161,4 +161,14 @@ size_t summary_hottest(const struct summary *s, bool linear, const struct trace_
         out[at] = p;
     }
     return have;
+}
+
+void summary_order(const struct summary *s, unsigned order[SUMMARY_PATHS])
+{
+    for (unsigned i = 0; i < s->paths; i++) {
+        unsigned at = i;
+        for (; at > 0 && s->path[order[at - 1]].cost.sum < s->path[i].cost.sum; at--)
+            order[at] = order[at - 1];
+        order[at] = i;
+    }
 }

@@ -41,6 +41,9 @@ struct summary {
 int summary_make(struct trace_file *f, struct summary **out);
 void summary_free(struct summary *s);
 
+/* Rows of path[] by the time that they took in all, most first. */
+void summary_order(const struct summary *s, unsigned order[SUMMARY_PATHS]);
+
 /* The n pages of the guest's spaces (linear false) or of the linear addresses with the most faults,
  * most first; returns how many there are. */
 size_t summary_hottest(const struct summary *s, bool linear, const struct trace_page **out,
