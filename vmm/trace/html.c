@@ -222,13 +222,13 @@ static void put_head(const struct writing *w)
 {
     const struct trace_head *h = &w->f->head;
     fprintf(w->out, "{\"head\":{\"image\":");
-    json_string(h->image, w->out);
+    json_quote(h->image, w->out);
     fprintf(w->out, ",\"append\":");
-    json_string(h->append, w->out);
+    json_quote(h->append, w->out);
     fprintf(w->out, ",\"engine\":");
-    json_string(h->engine, w->out);
+    json_quote(h->engine, w->out);
     fprintf(w->out, ",\"end\":");
-    json_string(h->closed ? h->end : "", w->out);
+    json_quote(h->closed ? h->end : "", w->out);
     fprintf(w->out,
             ",\"closed\":%s,\"status\":%" PRId32 ",\"ram\":%" PRIu64 ",\"pool\":%" PRIu64
             ",\"faults\":%" PRIu64 ",\"ns\":%.0f,\"lost\":%" PRIu64 ",\"missing\":%" PRIu64
