@@ -15,11 +15,14 @@ liblz4-dev       # compresses swapped pages
 libxxhash-dev    # checks their content
 liburing-dev     # swap I/O without a thread; the build goes without it too
 libcriterion-dev # unit tests
+libvirt-dev      # domains to run and to compare with; the build goes without it too
+libxml2-dev      # reads their definitions
 '
 
 packages_test='
 strace           # tests count system calls
 gdb              # the debugger that tests attach to guests
+libvirt-daemon-driver-qemu # a real QEMU behind libvirt, for comparisons
 '
 
 packages_clang='

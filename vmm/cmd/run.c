@@ -12,6 +12,7 @@
 #include "vmm/cmd/cmd.h"
 #include "vmm/cmd/drive.h"
 #include "vmm/cmd/opts.h"
+#include "vmm/cmd/run_libvirt.h"
 #include "vmm/cmd/run_pages.h"
 #include "vmm/control/client.h"
 #include "vmm/control/control.h"
@@ -23,6 +24,7 @@
 
 enum {
     O_MEM = 1,
+    O_LIBVIRT,
     O_POOL,
     O_ENGINE,
     O_RING0,
@@ -62,6 +64,7 @@ enum {
 static const struct opt table[] = {
     {"m", O_MEM, OPT_VALUE},
     {"memory", O_MEM, OPT_VALUE},
+    {"libvirt", O_LIBVIRT, OPT_VALUE},
     {"pool", O_POOL, OPT_VALUE},
     {"engine", O_ENGINE, OPT_VALUE},
     {"ring0", O_RING0, OPT_VALUE},
@@ -113,6 +116,7 @@ struct run_args {
     struct vm_swap_opts swap;
     struct run_pages pages; /* --trace */
     struct drive_args drives;
+    struct run_libvirt libvirt;
     const char *modules[IMAGE_MODULES_MAX];
     bool stats, stats_json, pt, json, quiet;
     struct opt_range range;
@@ -200,7 +204,11 @@ static int take_option(struct run_args *a, struct opts *o, int id)
     int choice = 0, rc = 0;
 
     switch (id) {
-    case O_MEM: rc = opt_size(o->value, &a->vm.ram, &e); break;
+    case O_MEM:
+        rc = opt_size(o->value, &a->vm.ram, &e);
+        a->libvirt.ram_given = true;
+        break;
+    case O_LIBVIRT: a->libvirt.uri = o->value; break;
     case O_POOL: rc = take_size(o, &a->vm.pool, &e); break;
     case O_SWAP:
         if (a->swap.file)
@@ -538,8 +546,12 @@ static int cmd_run_main(int argc, char **argv)
     FILE *out = stderr;
 
     int rc = parse(&a, argc, argv);
-    if (rc)
+    if (!rc && a.libvirt.uri)
+        rc = run_libvirt_take(&a.libvirt, &a.image, a.modules, &a.vm.ram);
+    if (rc) {
+        run_libvirt_free(&a.libvirt);
         return rc;
+    }
     if (a.output && !(out = fopen(a.output, "we")))
         return cmd_fail("run", UMBRA_EXIT_HOST, "--output %s: %s", a.output, strerror(errno));
     if (a.trace && !(a.vm.trace.lines = fopen(a.trace, "we")))
@@ -575,6 +587,7 @@ static int cmd_run_main(int argc, char **argv)
         rc = close_file(a.vm.trace.lines, "--trace-insn", a.trace, rc);
     if (out != stderr)
         rc = close_file(out, "--output", a.output, rc);
+    run_libvirt_free(&a.libvirt);
     return rc;
 }
 
@@ -588,6 +601,10 @@ const struct cmd cmd_run = {
         "Ctrl-A x ends the machine, Ctrl-A h shows more keys.\n"
         "\n"
         "Machine\n"
+        "  --libvirt URI          IMAGE is a domain of libvirt's: memory size, kernel, initrd and "
+        "command\n"
+        "                         line are its, where no option says otherwise ('' is the default "
+        "URI)\n"
         "  -m SIZE                guest memory (128M)\n"
         "  --pool SIZE            host memory that may back it (as much as -m and 1M)\n"
         "  --swap FILE            where pages go that do not fit the pool; made by umbra mkswap\n"
