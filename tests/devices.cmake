@@ -1,6 +1,7 @@
 # The devices of a PC: their units, and the guests that look at them from inside.
 umbra_unit_test(test_dev_vga)
 umbra_unit_test(test_dev_keys)
+umbra_unit_test(test_dev_apic)
 
 foreach(engine soft kvm hybrid)
   umbra_guest_test(dev_vga ENGINE ${engine}
@@ -9,3 +10,8 @@ foreach(engine soft kvm hybrid)
 endforeach()
 umbra_guest_test(dev_vga_audit ENGINE soft CHECK -g "^1\\.\\." -n "^not ok"
   RUN ${GUEST_DIR}/dev_vga.elf -m 16M --shadow-pages 64 --audit --timeout 100)
+
+foreach(engine soft kvm hybrid)
+  umbra_guest_test(dev_apic ENGINE ${engine} CHECK -g "^1\\.\\." -n "^not ok"
+    RUN ${GUEST_DIR}/dev_apic.elf -m 16M --timeout 100)
+endforeach()

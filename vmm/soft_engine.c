@@ -106,6 +106,13 @@ static void invlpg(void *ctx, la_t la)
     s->env.invlpg(s->env.ctx, la);
 }
 
+static void apic_base(void *ctx)
+{
+    const struct soft_engine *s = ctx;
+    if (s->env.apic_base)
+        s->env.apic_base(s->env.ctx);
+}
+
 static int intr_ack(void *ctx)
 {
     const struct soft_engine *s = ctx;
@@ -255,6 +262,7 @@ int soft_engine_create(const struct engine_env *env, const struct soft_engine_en
                                     .tsc = tsc,
                                     .cr_written = cr_written,
                                     .invlpg = invlpg,
+                                    .apic_base = apic_base,
                                     .intr_ack = intr_ack,
                                     .code_frame = code_frame,
                                     .fpu_use = fpu_use};

@@ -18,6 +18,7 @@ struct soft_engine_env {
     uint64_t (*tsc)(void *ctx);
     bool (*cr_written)(void *ctx, int reg, uint32_t old);
     void (*invlpg)(void *ctx, la_t la);
+    void (*apic_base)(void *ctx);
     int (*intr_ack)(void *ctx);
     /* Most instructions of the run that begins now. NULL: a slice. */
     uint64_t (*budget)(void *ctx);

@@ -171,6 +171,23 @@ static void take_interrupt(struct vm *vm)
                         .vector = (uint8_t)vector, .kind = SOFT_EV_EXTERNAL, .next_eip = c->eip});
 }
 
+/* Can an NMI be delivered now, and is one to be? */
+static bool nmi_due(const struct vm *vm)
+{
+    const struct cpu *c = &vm->cpu;
+    return vm->nmi && !c->nmi_blocked && !c->int_shadow &&
+           !soft_unfinished(soft_engine_cpu(vm->soft));
+}
+
+static void take_nmi(struct vm *vm)
+{
+    if (!nmi_due(vm))
+        return;
+    vm->nmi = false;
+    deliver(vm,
+            (struct soft_event){.vector = VEC_NMI, .kind = SOFT_EV_NMI, .next_eip = vm->cpu.eip});
+}
+
 static struct engine *engine_for(struct vm *vm)
 {
     if (soft_unfinished(soft_engine_cpu(vm->soft)) || vm->breaks.n)
@@ -193,15 +210,25 @@ static void serve_calls(struct vm *vm)
 }
 
 /* vm_step(): one instruction at a time, on the soft CPU whatever the engine is. */
-static void run_step(struct vm *vm)
+static void run_step(struct vm *vm, bool asked)
 {
     struct trap t;
     const uint64_t delivered = vm->stats.delivered;
     soft_engine_step(vm->soft, &t);
     handle_trap(vm, vm->soft, &t);
     /* A page that was missing: the instruction comes again. */
-    if (t.kind != TRAP_PF || delivered != vm->stats.delivered)
+    if (asked && (t.kind != TRAP_PF || delivered != vm->stats.delivered))
         vm_calls_stepped(vm);
+}
+
+/* Is an interrupt only waiting for the next instruction's end? STI, for instance, holds it back so
+ * long, and the instruction after that may hold it back again. An NMI that waits for an IRET is
+ * looked at after each. */
+static bool one_more(const struct vm *vm)
+{
+    const struct cpu *c = &vm->cpu;
+    return vm->nmi ||
+           (vm->kvm && vm->intr && (c->eflags & FL_IF) && (c->int_shadow || c->db_shadow));
 }
 
 void vm_run(struct vm *vm)
@@ -224,18 +251,20 @@ void vm_run(struct vm *vm)
             vm_board_update(vm);
         /* An event that has begun to be delivered ends the halt, though a page it needs was
          * missing. */
-        const bool wakes = vm->intr && (vm->cpu.eflags & FL_IF);
+        const bool wakes = (vm->intr && (vm->cpu.eflags & FL_IF)) || nmi_due(vm);
         if (vm->cpu.halted && !wakes && !soft_unfinished(soft_engine_cpu(vm->soft))) {
             vm_board_halt(vm);
             handle_asked(vm);
             if (!vm->intr)
                 continue;
         }
+        take_nmi(vm);
         take_interrupt(vm);
         if (vm->end != VM_RUNNING)
             break;
-        if (atomic_load_explicit(&vm->calls.steps, memory_order_relaxed)) {
-            run_step(vm);
+        const bool steps = atomic_load_explicit(&vm->calls.steps, memory_order_relaxed) != 0;
+        if (steps || one_more(vm)) {
+            run_step(vm, steps);
             if (atomic_load_explicit(&vm->asked, memory_order_relaxed))
                 handle_asked(vm);
             continue;

@@ -95,6 +95,12 @@ static uint64_t on_budget(void *ctx)
     return vm_clock_budget(ctx);
 }
 
+static void on_apic_base(void *ctx)
+{
+    struct vm *vm = ctx;
+    apic_set_base(&vm->board.apic, vm->cpu.apic_base);
+}
+
 static int on_intr_ack(void *ctx)
 {
     return vm_board_ack(ctx);
@@ -261,17 +267,19 @@ static int add_engines(struct vm *vm, struct errmsg *err)
     if (rc < 0)
         return rc;
     vm->tsc_base = vm->kvm ? kvm_engine_tsc_offset(vm->kvm) : 0 - stats_now();
-    const struct soft_engine_env senv = {.ctx = vm,
-                                         .cpuid = {.pae = true, .nx = true, .hypervisor = true},
-                                         .mmio_read = vm_board_mmio_read,
-                                         .mmio_write = vm_board_mmio_write,
-                                         .tsc = on_tsc,
-                                         .cr_written = on_cr_written,
-                                         .invlpg = on_invlpg,
-                                         .intr_ack = on_intr_ack,
-                                         .budget = vm_clock_counts(vm) ? on_budget : NULL,
-                                         .code_frame = vm->kvm ? on_code_frame : NULL,
-                                         .fpu_use = vm->kvm ? on_fpu_use : NULL};
+    const struct soft_engine_env senv = {
+        .ctx = vm,
+        .cpuid = {.pae = true, .nx = true, .apic = !vm->opts.no_apic, .hypervisor = true},
+        .mmio_read = vm_board_mmio_read,
+        .mmio_write = vm_board_mmio_write,
+        .tsc = on_tsc,
+        .cr_written = on_cr_written,
+        .invlpg = on_invlpg,
+        .apic_base = on_apic_base,
+        .intr_ack = on_intr_ack,
+        .budget = vm_clock_counts(vm) ? on_budget : NULL,
+        .code_frame = vm->kvm ? on_code_frame : NULL,
+        .fpu_use = vm->kvm ? on_fpu_use : NULL};
     rc = soft_engine_create(&env, &senv, &vm->soft);
     if (rc < 0)
         return err_set(err, rc, "soft CPU: %s", strerror(-rc));

@@ -45,10 +45,11 @@ struct vm_opts {
     uint32_t shadow_quota;
     enum vm_engine engine;
     enum vm_ring0 ring0;
-    const char *kvm_path;         /* NULL: /dev/kvm */
-    uint32_t audit;               /* check every invariant after every so many traps; 0: never */
-    bool console;                 /* COM1 on stdin and stdout */
-    int serial_fd;                /* > 0: COM1's output goes there instead, and it has no input */
+    const char *kvm_path; /* NULL: /dev/kvm */
+    uint32_t audit;       /* check every invariant after every so many traps; 0: never */
+    bool console;         /* COM1 on stdin and stdout */
+    int serial_fd;        /* > 0: COM1's output goes there instead, and it has no input */
+    bool no_apic;
     enum vm_display_kind display; /* not without console */
     unsigned timeout_s;           /* 0: none */
     unsigned insn_ns;    /* guest time is counted, so many ns for each instruction (soft engine
@@ -101,6 +102,7 @@ struct vm {
     struct trace_insn *trace; /* NULL: off */
     struct stats stats;
     /* vm_board.c */
+    bool nmi;              /* one is to be delivered */
     bool intr;             /* the interrupt controllers want the processor's attention */
     uint64_t skipped_ns;   /* counted time: what halts have skipped */
     uint64_t start_ns;     /* host's monotonic time at the machine's start */

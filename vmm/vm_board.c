@@ -44,6 +44,16 @@ static void on_intr(void *ctx, unsigned n, bool level)
     soft_set_intr(soft_engine_cpu(vm->soft), level);
 }
 
+static void on_nmi(void *ctx, unsigned n, bool level)
+{
+    struct vm *vm = ctx;
+    (void)n;
+    if (!level)
+        return;
+    vm->nmi = true;
+    soft_kick(soft_engine_cpu(vm->soft));
+}
+
 static void on_reset(void *ctx, unsigned n, bool level)
 {
     (void)n;
@@ -91,7 +101,7 @@ static void arm_alarm(struct vm *vm)
 {
     /* With every interrupt masked nothing that a timer does can be seen before somebody reads its
      * port. */
-    const bool matters = pic_unmasked(&vm->board.pic) || uart_busy(&vm->board.com1);
+    const bool matters = apic_may_interrupt(&vm->board.apic) || uart_busy(&vm->board.com1);
     const uint64_t due = matters ? board_deadline(&vm->board) : CLOCK_NEVER;
     if (vm_clock_counts(vm)) {
         vm->alarm_ns = due;
@@ -187,13 +197,13 @@ void vm_board_mmio_write(void *ctx, gpa_t gpa, uint32_t val, unsigned size)
 
 int vm_board_ack(struct vm *vm)
 {
-    return pic_pending(&vm->board.pic) ? pic_ack(&vm->board.pic) : -1;
+    return apic_ack(&vm->board.apic);
 }
 
 /* Can any device ever raise an interrupt as the controllers are programmed now? */
 static bool may_wake(const struct vm *vm)
 {
-    return pic_unmasked(&vm->board.pic);
+    return apic_may_interrupt(&vm->board.apic);
 }
 
 void vm_board_halt(struct vm *vm)
@@ -275,6 +285,8 @@ int vm_board_create(struct vm *vm, struct errmsg *err)
     struct board_config c = {.clock = {now_ns, vm},
                              .com1 = vm->console,
                              .intr = {on_intr, vm, 0},
+                             .nmi = {on_nmi, vm, 0},
+                             .no_apic = vm->opts.no_apic,
                              .reset = {on_reset, vm, 0},
                              .stop = {on_exit_port, vm},
                              .wall_seconds = calendar(vm),

@@ -20,6 +20,7 @@
 #include "vmm/pt_print.h"
 #include "vmm/vm.h"
 #include "vmm/vm_clock.h"
+#include "vmm/vm_firmware.h"
 #include "vmm/vm_report.h"
 
 enum {
@@ -58,6 +59,7 @@ enum {
     O_SNAPSHOT,
     O_CLOCK,
     O_RTC,
+    O_NO_APIC,
 };
 
 /* clang-format off */
@@ -106,6 +108,7 @@ static const struct opt table[] = {
     {"snapshot", O_SNAPSHOT, OPT_NONE},
     {"clock", O_CLOCK, OPT_VALUE},
     {"rtc", O_RTC, OPT_VALUE},
+    {"no-apic", O_NO_APIC, OPT_NONE},
     {NULL, 0, OPT_NONE},
 };
 /* clang-format on */
@@ -290,6 +293,7 @@ static int take_option(struct run_args *a, struct opts *o, int id)
         rc = opt_choice(o->value, displays, &choice, &e);
         a->vm.display = (enum vm_display_kind)choice;
         break;
+    case O_NO_APIC: a->vm.no_apic = true; break;
     case O_SCREEN: a->screen = o->value; break;
     case O_SERIAL: a->serial = o->value; break;
     case O_BREAK: return take_break(a, o->value);
@@ -453,7 +457,7 @@ static int run_vm(const struct run_args *a, struct vm *vm, FILE *out)
     struct gdb *gdb;
     struct errmsg err;
 
-    if (image_load(&vm->gmem, &a->image, &image, &err) < 0)
+    if (vm_firmware_leave(vm, &err) < 0 || image_load(&vm->gmem, &a->image, &image, &err) < 0)
         return cmd_fail("run", UMBRA_EXIT_IMAGE, "%s", err.text);
     for (size_t i = 0; i < a->image.module_count; i++)
         if (space_add_module(vm, a->image.modules[i], &err) < 0)
@@ -624,6 +628,7 @@ const struct cmd cmd_run = {
         "  --display none|text    text: standard input is the keyboard; a terminal shows the VGA's "
         "text\n"
         "                         screen, and not COM1; at the end the screen is printed (none)\n"
+        "  --no-apic              neither local nor I/O APIC, and no tables that tell of them\n"
         "  --serial FILE          COM1's output goes to FILE, and COM1 has no input\n"
         "  --flat[=ADDR]          load IMAGE as it is at ADDR (0x100000) and enter its first byte\n"
         "  -drive file=FILE[,index=0..3][,media=disk|cdrom][,snapshot=on][,readonly=on]\n"

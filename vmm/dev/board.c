@@ -7,7 +7,7 @@ enum { IRQ_PIT = 0, IRQ_KBD = 1, IRQ_RTC = 8 };
 
 static struct line irq(struct board *b, unsigned n)
 {
-    return (struct line){pic_set, &b->pic, n};
+    return (struct line){apic_irq, &b->apic, n};
 }
 
 static int init_serial_and_exit(struct board *b, const struct board_config *c)
@@ -44,7 +44,9 @@ int board_init(struct board *b, const struct board_config *c)
     bus_init(&b->bus);
     mmio_init(&b->mmio);
     b->clock = c->clock;
-    if ((err = pic_init(&b->pic, &b->bus, c->intr)) != 0 ||
+    if ((err = pic_init(&b->pic, &b->bus, (struct line){apic_pic_intr, &b->apic, 0})) != 0 ||
+        (err = apic_init(&b->apic, &b->bus, &b->mmio, c->clock, &b->pic, c->intr, c->nmi,
+                         !c->no_apic)) != 0 ||
         (err = pit_init(&b->pit, &b->bus, c->clock, irq(b, IRQ_PIT))) != 0 ||
         (err = rtc_init(&b->rtc, &b->bus, c->clock, irq(b, IRQ_RTC), c->wall_seconds,
                         c->ram_bytes)) != 0 ||
@@ -59,6 +61,7 @@ int board_init(struct board *b, const struct board_config *c)
 void board_update(struct board *b)
 {
     pit_update(&b->pit);
+    apic_update(&b->apic);
     rtc_update(&b->rtc);
     uart_poll(&b->com1);
 }
@@ -66,7 +69,9 @@ void board_update(struct board *b)
 uint64_t board_deadline(const struct board *b)
 {
     uint64_t due = pit_deadline(&b->pit), rtc = rtc_deadline(&b->rtc);
+    const uint64_t apic = apic_deadline(&b->apic);
     due = rtc < due ? rtc : due;
+    due = apic < due ? apic : due;
     if (uart_busy(&b->com1)) {
         uint64_t retry = clock_now(&b->clock) + TX_RETRY_NS;
         due = retry < due ? retry : due;

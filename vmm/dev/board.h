@@ -5,6 +5,7 @@
 #define UMBRA_VMM_DEV_BOARD_H
 
 #include "vmm/dev/a20.h"
+#include "vmm/dev/apic.h"
 #include "vmm/dev/bus.h"
 #include "vmm/dev/chardev.h"
 #include "vmm/dev/exitport.h"
@@ -23,6 +24,7 @@ struct board {
     struct bus bus;
     struct mmio mmio;
     struct pic pic;
+    struct apic apic;
     struct pit pit;
     struct rtc rtc;
     struct a20 a20;
@@ -46,6 +48,8 @@ struct board_config {
     struct clock clock;
     struct chardev *com1;  /* NULL: nothing connected. Stays the caller's */
     struct line intr;      /* the processor's INTR pin */
+    struct line nmi;       /* its NMI pin: an edge */
+    bool no_apic;          /* neither local nor I/O APIC */
     struct line a20;       /* the gate moves (on at first) */
     struct line reset;     /* a pulse asks for a reset of the processor */
     struct vm_stop stop;   /* the exit port was written */

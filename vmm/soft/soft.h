@@ -54,6 +54,8 @@ struct soft_env {
      * reserved bits): #GP(0), and the soft CPU puts the old value back. */
     bool (*cr_written)(void *ctx, int reg, uint32_t old);
     void (*invlpg)(void *ctx, la_t la);
+    /* IA32_APIC_BASE has changed (already stored in the cpu). May be NULL. */
+    void (*apic_base)(void *ctx);
     /* The next vector of a pending external interrupt, acknowledged; -1: none after all. */
     int (*intr_ack)(void *ctx);
     /* Decoded blocks are about to be kept for a frame (true) or are gone (false): the owner makes

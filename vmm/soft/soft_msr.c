@@ -88,6 +88,12 @@ static bool write_msr(struct soft *s, uint32_t msr, uint64_t v)
     }
     if (msr == MSR_EFER && efer)
         return write_efer(s, v, efer);
+    if (msr == MSR_APIC_BASE) {
+        const bool taken = msr_write(c, msr, efer, v);
+        if (taken && env->apic_base)
+            env->apic_base(env->ctx);
+        return taken;
+    }
     if (msr_known(msr, efer))
         return msr_write(c, msr, efer, v);
     return env->wrmsr && env->wrmsr(env->ctx, msr, v);
