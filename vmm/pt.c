@@ -18,6 +18,7 @@ static const struct {
     [PT_NO_RAM] = {"no-ram", "no RAM here: a device answers, or nobody"},
     [PT_UNMAPPED] = {"unmapped", "the guest maps nothing here"},
     [PT_SUPERVISOR] = {"supervisor", "for supervisor accesses only"},
+    [PT_UNKNOWN] = {"unknown", "not known: the dump has the guest's tables alone"},
     [PT_OUT_OF_STEP] = {"out-of-step", "the guest changed its PTE and has not flushed"},
     [PT_STALE] = {"stale", "STALE: the shadow disagrees with what it was made from"},
 };
@@ -79,7 +80,8 @@ bool pt_differs(enum pt_verdict v)
     case PT_IN_STEP:
     case PT_NO_RAM:
     case PT_UNMAPPED:
-    case PT_SUPERVISOR: return false;
+    case PT_SUPERVISOR:
+    case PT_UNKNOWN: return false;
     default: return true;
     }
 }

@@ -21,6 +21,7 @@ enum pt_verdict {
     PT_NO_RAM,      /* beyond guest memory */
     PT_UNMAPPED,    /* the guest's tables map nothing here */
     PT_SUPERVISOR,  /* PT_VIEW_USER only: the guest lets no user access get here */
+    PT_UNKNOWN,     /* of dumps only: the guest maps it, and more is not known */
     PT_OUT_OF_STEP, /* the guest changed its entry and has not flushed: the CPU uses the old one */
     PT_STALE,       /* the shadow says what neither the guest's table, which is marked in step,
                        nor the memory manager does: a broken invariant */

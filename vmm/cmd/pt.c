@@ -14,13 +14,20 @@
 #include "vmm/control/client.h"
 #include "vmm/pt_print.h"
 
-enum { O_SOCKET = 1, O_CR3, O_VIEW, O_DIFF, O_JSON, O_FOLLOW };
+enum { O_SOCKET = 1, O_DUMP, O_CR3, O_VIEW, O_DIFF, O_JSON, O_FOLLOW, O_ALLOW, O_ALL };
 
 static const struct opt table[] = {
-    {"socket", O_SOCKET, OPT_VALUE}, {"control", O_SOCKET, OPT_VALUE},
-    {"cr3", O_CR3, OPT_VALUE},       {"view", O_VIEW, OPT_VALUE},
-    {"diff", O_DIFF, OPT_NONE},      {"json", O_JSON, OPT_NONE},
-    {"follow", O_FOLLOW, OPT_MAYBE}, {NULL, 0, OPT_NONE},
+    {"socket", O_SOCKET, OPT_VALUE},
+    {"control", O_SOCKET, OPT_VALUE},
+    {"cr3", O_CR3, OPT_VALUE},
+    {"view", O_VIEW, OPT_VALUE},
+    {"diff", O_DIFF, OPT_NONE},
+    {"json", O_JSON, OPT_NONE},
+    {"follow", O_FOLLOW, OPT_MAYBE},
+    {"dump", O_DUMP, OPT_VALUE},
+    {"allow", O_ALLOW, OPT_VALUE},
+    {"all", O_ALL, OPT_NONE},
+    {NULL, 0, OPT_NONE},
 };
 
 /* --- asking the machine ---------------------------------------------------------------------- */
@@ -194,6 +201,9 @@ static int take_option(struct pt_args *a, const struct opts *o, int id)
     int rc = 0;
     switch (id) {
     case O_SOCKET: a->socket = o->value; break;
+    case O_DUMP: a->dump = o->value; break;
+    case O_ALLOW: a->allow = o->value; break;
+    case O_ALL: a->all = true; break;
     case O_CR3:
         rc = opt_u64(o->value, 0, UINT32_MAX, &a->cr3, &e);
         a->cr3_given = true;
@@ -229,26 +239,43 @@ static int parse(struct pt_args *a, int argc, char **argv)
     return 0;
 }
 
+/* A range, if one is given, in a place of the words. */
+static int take_range(struct pt_args *a, int at)
+{
+    struct errmsg e;
+    if (a->words > at + 1)
+        return cmd_usage("pt", "one range at a time: '%.80s' and '%.80s'", a->word[at],
+                         a->word[at + 1]);
+    if (a->words > at && opt_range(a->word[at], &a->range, &e) < 0)
+        return cmd_usage("pt", "%s", e.text);
+    if (a->range.last > UINT32_MAX)
+        return cmd_usage("pt", "'%.80s' ends above 4 GiB", a->word[at]);
+    return 0;
+}
+
 static int cmd_pt_main(int argc, char **argv)
 {
     struct pt_args a = {.range = {0, UINT32_MAX}};
-    struct errmsg e;
-    const int rc = parse(&a, argc, argv);
+    const bool compares = argc > 1 && strcmp(argv[1], "compare") == 0;
+    int rc = parse(&a, argc, argv);
+    const bool saves = a.words && strcmp(a.word[0], "save") == 0;
+    if (!rc && !saves)
+        rc = take_range(&a, compares ? 3 : 0);
     if (rc)
-        return rc;
-    if (a.words > 1)
-        return cmd_usage("pt", "one range at a time: '%.80s' and '%.80s'", a.word[0], a.word[1]);
-    if (a.words && opt_range(a.word[0], &a.range, &e) < 0)
-        return cmd_usage("pt", "%s", e.text);
-    if (a.range.last > UINT32_MAX)
-        return cmd_usage("pt", "'%.80s' ends above 4 GiB", a.word[0]);
-    return show_live(&a);
+        return compares ? 2 : rc; /* 1 would say that they differ */
+    if (compares)
+        return pt_compare(&a);
+    if (saves)
+        return pt_save(&a);
+    if (a.dump && (a.cr3_given || a.follow_ms || a.view))
+        return cmd_usage("pt", "--dump goes without --cr3, --view and --follow");
+    return a.dump ? pt_show_dump(&a) : show_live(&a);
 }
 
 const struct cmd cmd_pt = {
     .name = "pt",
-    .args = "[RANGE] [options]",
-    .summary = "show the page table of a running machine",
+    .args = "[RANGE] | save FILE | compare FILE FILE [RANGE]",
+    .summary = "show the page table of a running machine, save it, compare two",
     .help =
         "Guest PTE, backing PTE and shadow PTE of each page of RANGE (all 4 GiB), and why they "
         "differ.\n"
@@ -256,16 +283,29 @@ const struct cmd cmd_pt = {
         "0xc0000000+4M. The machine is stopped only while the rows are gathered.\n"
         "\n"
         "  --socket PATH          the machine's socket (also --control; see umbra help ctl)\n"
+        "  --dump FILE            what was saved, instead of a machine's\n"
         "  --cr3 N                the tables that N points to, not the processor's CR3\n"
         "  --view both|kernel|user\n"
         "                         whose accesses: with one, the other's shadow is left out\n"
-        "  --diff                 only rows where the CPU may not do what the guest's tables "
-        "say, or\n"
+        "  --diff                 only rows where the CPU may not do what the guest's tables say, "
+        "or\n"
         "                         does something else\n"
         "  --follow[=MS]          go on: each second (or MS milliseconds) the rows that have "
         "changed\n"
-        "  --json                 rows as JSON\n"
+        "  --json                 as JSON\n"
         "\n"
-        "Exit codes: 0 done; 1 bad command line; 2 the machine refused; 3 no machine answers.\n",
+        "save keeps the guest's page tables, and the rows, in FILE. compare holds two such files\n"
+        "against each other as the guest sees its tables, entry by entry.\n"
+        "\n"
+        "  --allow KIND,...       differences that may be; ad (accessed and dirty bits) always "
+        "may.\n"
+        "                         only-a, only-b, page, rights, bits, shape, table, absent, "
+        "reserved,\n"
+        "                         mode, cr3\n"
+        "  --all                  show those, too\n"
+        "\n"
+        "Exit codes: 0 done; 1 bad command line; 2 the machine refused, or FILE is no dump; 3 no\n"
+        "machine answers. compare, like diff(1): 0 no difference but those that may be; 1 they\n"
+        "differ; 2 trouble.\n",
     .run = cmd_pt_main,
 };

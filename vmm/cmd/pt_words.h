@@ -1,5 +1,5 @@
 /*
- * The parts of "umbra pt": what its command line says.
+ * The parts of "umbra pt": what its command line says, and the commands that work on files.
  */
 #ifndef UMBRA_VMM_CMD_PT_WORDS_H
 #define UMBRA_VMM_CMD_PT_WORDS_H
@@ -10,14 +10,19 @@
 #include "vmm/cmd/opts.h"
 
 struct pt_args {
-    const char *socket;
+    const char *socket, *dump, *allow;
     struct opt_range range;
     uint64_t cr3;
-    bool cr3_given, diff, json;
+    bool cr3_given, diff, json, all;
     int view;           /* enum pt_view */
     uint64_t follow_ms; /* 0: once */
     const char *word[6];
     int words;
 };
+
+/* Exit statuses. word[0] is the command. */
+int pt_save(const struct pt_args *a);
+int pt_compare(const struct pt_args *a);
+int pt_show_dump(const struct pt_args *a);
 
 #endif
