@@ -310,7 +310,7 @@ static void refuse(void)
     command(0x20, sectors, 1);
     tap_ok(interrupted(1) && ready() & ERR, "reading behind the end is an error");
     command(0xff, 0, 0);
-    tap_ok(interrupted(1) && ready() & ERR && in(ERROR) & 4, "an unknown command is aborted");
+    tap_ok(interrupted(1) && ready() & ERR && in(ERROR)&4, "an unknown command is aborted");
     tap_ok(read_blocks(0x20, 1, 1, 1, false), "... and the next one is not");
 }
 
@@ -340,7 +340,7 @@ static int packet(const uint8_t *p, uint32_t limit)
     out(MID, limit);
     out(HIGH, limit >> 8);
     out(STATUS, 0xa0);
-    if (!(ready() & DRQ) || (in(COUNT) & 3) != 1)
+    if (!(ready() & DRQ) || (in(COUNT)&3) != 1)
         return -1;
     write_words(p, 6);
     for (unsigned k = 1;; k++) {
@@ -350,9 +350,9 @@ static int packet(const uint8_t *p, uint32_t limit)
         if (s & ERR)
             return -1;
         if (!(s & DRQ))
-            return (in(COUNT) & 3) == 3 ? got : -1;
+            return (in(COUNT)&3) == 3 ? got : -1;
         const uint32_t n = in(MID) | (uint32_t)in(HIGH) << 8;
-        if ((in(COUNT) & 3) != 2 || n > limit || n == 0)
+        if ((in(COUNT)&3) != 2 || n > limit || n == 0)
             return -1;
         read_words(buf + got, (n + 1) / 2);
         got += (int)n;
@@ -392,8 +392,7 @@ static void read_cd(void)
     tap_ok(packet((uint8_t[12]){0x12, 0, 0, 0, 36}, 36) == 36 && (buf[0] & 0x1f) == 5, "INQUIRY");
     tap_ok(packet((uint8_t[12]){0x25}, 8) == 8 && be32(buf) == 39 && be32(buf + 4) == 2048,
            "READ CAPACITY");
-    tap_ok(packet((uint8_t[12]){0x28, 0, 0, 0, 0, 5, 0, 0, 1}, 2048) == 2048 &&
-               holds(buf, 5, 2048),
+    tap_ok(packet((uint8_t[12]){0x28, 0, 0, 0, 0, 5, 0, 0, 1}, 2048) == 2048 && holds(buf, 5, 2048),
            "READ(10), one frame");
     bool same = packet((uint8_t[12]){0x28, 0, 0, 0, 0, 9, 0, 0, 20}, 2048) == 20 * 2048;
     for (uint32_t i = 0; i < 20; i++)

@@ -82,6 +82,17 @@ static void io_out(void *ctx, uint16_t port, uint32_t val, unsigned size)
         soft_kick(s->soft);
 }
 
+static uint32_t io_many(void *ctx, uint16_t port, unsigned size, bool in, uint32_t count,
+                        void *data)
+{
+    const struct soft_engine *s = ctx;
+    bool go_on = true;
+    const uint32_t n = s->env.io_many(s->env.ctx, port, size, in, count, data, &go_on);
+    if (!go_on)
+        soft_kick(s->soft);
+    return n;
+}
+
 static void do_cpuid(void *ctx, uint32_t leaf, uint32_t subleaf, uint32_t out[4])
 {
     const struct soft_engine *s = ctx;
@@ -258,6 +269,7 @@ int soft_engine_create(const struct engine_env *env, const struct soft_engine_en
                                     .mmio_write = mmio_write,
                                     .io_in = io_in,
                                     .io_out = io_out,
+                                    .io_many = senv->io_many ? io_many : NULL,
                                     .cpuid = do_cpuid,
                                     .tsc = tsc,
                                     .cr_written = cr_written,

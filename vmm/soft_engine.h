@@ -15,6 +15,9 @@ struct soft_engine_env {
     struct cpuid_policy cpuid; /* what CPUID tells */
     uint32_t (*mmio_read)(void *ctx, gpa_t gpa, unsigned size);
     void (*mmio_write)(void *ctx, gpa_t gpa, uint32_t val, unsigned size);
+    /* As soft_env's; *go_on becomes false where engine_env's io would return false. May be NULL. */
+    uint32_t (*io_many)(void *ctx, uint16_t port, unsigned size, bool in, uint32_t count,
+                        void *data, bool *go_on);
     uint64_t (*tsc)(void *ctx);
     bool (*cr_written)(void *ctx, int reg, uint32_t old);
     void (*invlpg)(void *ctx, la_t la);

@@ -272,6 +272,7 @@ static int add_engines(struct vm *vm, struct errmsg *err)
         .cpuid = {.pae = true, .nx = true, .apic = !vm->opts.no_apic, .hypervisor = true},
         .mmio_read = vm_board_mmio_read,
         .mmio_write = vm_board_mmio_write,
+        .io_many = vm_board_io_many,
         .tsc = on_tsc,
         .cr_written = on_cr_written,
         .invlpg = on_invlpg,

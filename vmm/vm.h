@@ -177,6 +177,9 @@ enum fault_outcome fault_handle(struct vm *vm, la_t la, uint32_t error);
 int vm_board_create(struct vm *vm, struct errmsg *err);
 void vm_board_destroy(struct vm *vm);
 bool vm_board_io(void *vm, uint16_t port, unsigned size, bool in, uint32_t count, void *data);
+/* As many of them as the device does in one go; *go_on: as vm_board_io's result. */
+uint32_t vm_board_io_many(void *vm, uint16_t port, unsigned size, bool in, uint32_t count,
+                          void *data, bool *go_on);
 /* An access of size 1, 2 or 4 within a page where no RAM is, or a write to a locked ROM. */
 uint32_t vm_board_mmio_read(void *vm, gpa_t gpa, unsigned size);
 void vm_board_mmio_write(void *vm, gpa_t gpa, uint32_t val, unsigned size);

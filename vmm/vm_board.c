@@ -147,25 +147,58 @@ void vm_board_thaw(struct vm *vm, uint64_t frozen)
 
 /* --- port I/O -------------------------------------------------------------------------------- */
 
+/* May the engine go on behind the instruction? Code ahead may be another space's. Interrupts: the
+ * soft CPU takes them by itself. */
+static bool may_go_on(struct vm *vm)
+{
+    return vm->end == VM_RUNNING && !space_moved(vm) && !(vm->intr && vm->kvm);
+}
+
+static void one_access(struct vm *vm, uint16_t port, unsigned size, bool in, void *data)
+{
+    uint32_t val = 0;
+    if (in) {
+        val = bus_in(&vm->board.bus, port, size);
+        memcpy(data, &val, size);
+    } else {
+        memcpy(&val, data, size);
+        bus_out(&vm->board.bus, port, val, size);
+    }
+}
+
+static uint32_t many(struct vm *vm, uint16_t port, unsigned size, bool in, uint32_t count,
+                     void *data)
+{
+    return in ? bus_in_many(&vm->board.bus, port, size, count, data)
+              : bus_out_many(&vm->board.bus, port, size, count, data);
+}
+
 bool vm_board_io(void *ctx, uint16_t port, unsigned size, bool in, uint32_t count, void *data)
 {
     struct vm *vm = ctx;
     uint8_t *p = data;
-    for (uint32_t i = 0; i < count && vm->end == VM_RUNNING; i++, p += size) {
-        uint32_t val = 0;
-        if (in) {
-            val = bus_in(&vm->board.bus, port, size);
-            memcpy(p, &val, size);
-        } else {
-            memcpy(&val, p, size);
-            bus_out(&vm->board.bus, port, val, size);
+    while (count > 0 && vm->end == VM_RUNNING) {
+        uint32_t n = count > 1 ? many(vm, port, size, in, count, p) : 0;
+        if (n == 0) {
+            one_access(vm, port, size, in, p);
+            n = 1;
         }
+        p += (size_t)n * size;
+        count -= n;
     }
     /* A timer may have been programmed; and a read may let one go on. */
     if (!in || vm_clock_counts(vm))
         arm_alarm(vm);
-    /* Code ahead may be another space's. Interrupts: the soft CPU takes them by itself. */
-    return vm->end == VM_RUNNING && !space_moved(vm) && !(vm->intr && vm->kvm);
+    return may_go_on(vm);
+}
+
+uint32_t vm_board_io_many(void *ctx, uint16_t port, unsigned size, bool in, uint32_t count,
+                          void *data, bool *go_on)
+{
+    struct vm *vm = ctx;
+    const uint32_t n = many(vm, port, size, in, count, data);
+    *go_on = may_go_on(vm);
+    return n;
 }
 
 /* --- accesses where no RAM is ----------------------------------------------------------------- */

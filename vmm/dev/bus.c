@@ -69,37 +69,17 @@ void bus_out(struct bus *bus, uint16_t port, uint32_t val, unsigned size)
     bus_out(bus, (uint16_t)(port + half), val >> (8 * half), half);
 }
 
-void bus_in_many(struct bus *bus, uint16_t port, unsigned size, uint32_t count, void *data)
+uint32_t bus_in_many(struct bus *bus, uint16_t port, unsigned size, uint32_t count, void *data)
 {
-    uint8_t *p = data;
-    while (count > 0) {
-        const struct bus_range *r = taker(bus, port, size);
-        uint32_t n = r && r->in_many ? r->in_many(r->ctx, port, size, count, p) : 0;
-        if (n == 0) {
-            const uint32_t val = bus_in(bus, port, size);
-            memcpy(p, &val, size);
-            n = 1;
-        }
-        p += (size_t)n * size;
-        count -= n;
-    }
+    const struct bus_range *r = taker(bus, port, size);
+    return r && r->in_many ? r->in_many(r->ctx, port, size, count, data) : 0;
 }
 
-void bus_out_many(struct bus *bus, uint16_t port, unsigned size, uint32_t count, const void *data)
+uint32_t bus_out_many(struct bus *bus, uint16_t port, unsigned size, uint32_t count,
+                      const void *data)
 {
-    const uint8_t *p = data;
-    while (count > 0) {
-        const struct bus_range *r = taker(bus, port, size);
-        uint32_t n = r && r->out_many ? r->out_many(r->ctx, port, size, count, p) : 0;
-        if (n == 0) {
-            uint32_t val = 0;
-            memcpy(&val, p, size);
-            bus_out(bus, port, val, size);
-            n = 1;
-        }
-        p += (size_t)n * size;
-        count -= n;
-    }
+    const struct bus_range *r = taker(bus, port, size);
+    return r && r->out_many ? r->out_many(r->ctx, port, size, count, data) : 0;
 }
 
 const char *bus_port_name(const struct bus *bus, uint16_t port)

@@ -42,9 +42,13 @@ int bus_claim(struct bus *bus, const struct bus_range *r);
 uint32_t bus_in(struct bus *bus, uint16_t port, unsigned size);
 void bus_out(struct bus *bus, uint16_t port, uint32_t val, unsigned size);
 
-/* count of them, from or to memory: the same as one by one, but for speed. */
-void bus_in_many(struct bus *bus, uint16_t port, unsigned size, uint32_t count, void *data);
-void bus_out_many(struct bus *bus, uint16_t port, unsigned size, uint32_t count, const void *data);
+/* As many of count accesses of one size to one port as its device does in one go, little-endian
+ * from or to memory: the same as one by one, but for speed. Returns how many; 0: make the next one
+ * alone.
+ */
+uint32_t bus_in_many(struct bus *bus, uint16_t port, unsigned size, uint32_t count, void *data);
+uint32_t bus_out_many(struct bus *bus, uint16_t port, unsigned size, uint32_t count,
+                      const void *data);
 
 /* Name of the range that holds port, or NULL. */
 const char *bus_port_name(const struct bus *bus, uint16_t port);

@@ -43,6 +43,11 @@ struct soft_env {
     void (*mmio_write)(void *ctx, gpa_t gpa, uint32_t val, unsigned size);
     uint32_t (*io_in)(void *ctx, uint16_t port, unsigned size);
     void (*io_out)(void *ctx, uint16_t port, uint32_t val, unsigned size);
+    /* REP INS and OUTS: as many of count accesses to one port as a device does in one go, from or
+     * to memory; returns how many. 0: none, make them one by one. May be NULL. Changes no mapping.
+     */
+    uint32_t (*io_many)(void *ctx, uint16_t port, unsigned size, bool in, uint32_t count,
+                        void *data);
     void (*cpuid)(void *ctx, uint32_t leaf, uint32_t subleaf,
                   uint32_t out[4]); /* EAX EBX ECX EDX */
     uint64_t (*tsc)(void *ctx);     /* guest's TSC */

@@ -1,4 +1,5 @@
 /* IN, OUT, INS, OUTS and the rights to a port (SDM vol. 1, 18.5; vol. 2 under each). */
+#include "vmm/soft/soft_mem.h"
 #include "vmm/soft/soft_sys.h"
 
 /* Elements of one REP INS/OUTS before the run loop looks for interrupts again. */
@@ -130,6 +131,31 @@ static void outs_one(struct soft *s, const struct insn *i, unsigned size, uint32
     advance(s, i, R_ESI, step);
 }
 
+/* A whole run of elements between a device and one page, if the device does such. Returns how many
+ * it was, perhaps none. */
+static uint32_t io_run(struct soft *s, const struct insn *i, unsigned size, uint32_t n)
+{
+    const struct soft_env *env = soft_core(s)->env;
+    struct cpu *c = CPU(s);
+    const bool in = !(i->opcode & 2);
+    const unsigned r = in ? R_EDI : R_ESI;
+    uint8_t *p;
+
+    if (!env->io_many || (soft_flags(s) & FL_DF))
+        return 0;
+    n = soft_run_at(s,
+                    &(struct soft_run){.seg = in ? SEG_ES : i->seg,
+                                       .off = c->gpr[r] & addr_mask(i),
+                                       .mask = addr_mask(i),
+                                       .size = size,
+                                       .write = in},
+                    n, &p);
+    if (n)
+        n = env->io_many(env->ctx, (uint16_t)c->gpr[R_EDX], size, in, n, p);
+    advance(s, i, r, n * size);
+    return n;
+}
+
 typedef void (*io_step)(struct soft *, const struct insn *, unsigned, uint32_t);
 
 /* Every element is complete in registers before the next begins, so a fault in the middle leaves a
@@ -149,14 +175,19 @@ static void io_string(struct soft *s, const struct insn *i, io_step one)
                   size); /* also with a count of 0, as the silicon does */
     /* Single-stepping and breakpoints see each element. */
     const bool armed = (soft_flags(s) & FL_TF) || (c->dr[7] & 0xff);
-    for (unsigned n = 0; c->gpr[R_ECX] & addr_mask(i); n++) {
-        if (n == IO_BURST || (n > 0 && (armed || atomic_load(&k->attention)))) {
+    for (uint32_t n = 0, left; (left = c->gpr[R_ECX] & addr_mask(i)) != 0;) {
+        if (n >= IO_BURST || (n > 0 && (armed || atomic_load(&k->attention)))) {
             k->next_eip = c->eip;
             soft_uncount(s);
             return;
         }
-        one(s, i, size, step);
-        advance(s, i, R_ECX, UINT32_MAX);
+        uint32_t done = armed ? 0 : io_run(s, i, size, left < IO_BURST ? left : IO_BURST);
+        if (done == 0) {
+            one(s, i, size, step);
+            done = 1;
+        }
+        advance(s, i, R_ECX, 0u - done);
+        n += done;
     }
 }
 

@@ -261,3 +261,26 @@ void soft_probe_write(struct soft *s, unsigned seg, uint32_t off, unsigned len)
 {
     soft_la_probe_write(s, soft_seg_la(s, seg, off, len, SOFT_W), len, soft_user(s));
 }
+
+uint32_t soft_run_at(struct soft *s, const struct soft_run *r, uint32_t n, uint8_t **p)
+{
+    const struct seg *g = &CPU(s)->seg[r->seg];
+    const la_t la = g->base + r->off;
+    const struct tlb *v = &s->tlb[soft_user(s)];
+    uint64_t room;
+
+    if (s->ac_armed || (g->attr & (SA_P | SA_S | SA_CODE | SA_EC | SA_RW)) != (SA_P | SA_S | SA_RW))
+        return 0;
+    *p = r->write ? soft_hit_w(v, la, r->size) : soft_hit_r(v, la, r->size);
+    if (!*p)
+        return 0;
+    room = PAGE_SIZE - (la & PAGE_MASK);
+    if (r->off > g->limit)
+        return 0;
+    if (room > (uint64_t)g->limit - r->off + 1)
+        room = (uint64_t)g->limit - r->off + 1;
+    if (room > (uint64_t)r->mask - r->off + 1)
+        room = (uint64_t)r->mask - r->off + 1;
+    room /= r->size;
+    return room < n ? (uint32_t)room : n;
+}

@@ -43,6 +43,18 @@ SOFT_INLINE bool soft_user(struct soft *s)
     return CPU(s)->cpl == 3;
 }
 
+/* Elements of a REP, upwards from seg:off. */
+struct soft_run {
+    unsigned seg;
+    uint32_t off, mask; /* mask: of the address size */
+    unsigned size;
+    bool write;
+};
+/* How many of them lie in one page, within the segment and before the offset wraps, so that no
+ * check is due for any of them. At most n. *p: the first one's host address. 0: do it the slow way.
+ */
+uint32_t soft_run_at(struct soft *s, const struct soft_run *r, uint32_t n, uint8_t **p);
+
 #define SOFT_RM_ACCESS(n)                                                                          \
     static inline uint##n##_t soft_get##n(struct soft *s, unsigned seg, uint32_t off)              \
     {                                                                                              \

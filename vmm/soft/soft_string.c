@@ -70,32 +70,16 @@ static bool stopped(struct soft *s)
 
 /* --- bulk ---------------------------------------------------------------------------------- */
 
-/* How many elements at seg:off lie in one page, within the segment and before the offset wraps, so
- * that no check is due for any of them. At most n. *p: the first one's host address. 0: do it the
- * slow way. */
 static uint32_t run_at(struct soft *s, const struct string *t, unsigned seg, uint32_t off,
                        bool write, uint32_t n, uint8_t **p)
 {
-    const struct seg *g = &CPU(s)->seg[seg];
-    const la_t la = g->base + off;
-    const struct tlb *v = &s->tlb[soft_user(s)];
-    uint64_t room;
-
-    if (t->step != t->size || s->ac_armed ||
-        (g->attr & (SA_P | SA_S | SA_CODE | SA_EC | SA_RW)) != (SA_P | SA_S | SA_RW))
+    if (t->step != t->size)
         return 0;
-    *p = write ? soft_hit_w(v, la, t->size) : soft_hit_r(v, la, t->size);
-    if (!*p)
-        return 0;
-    room = PAGE_SIZE - (la & PAGE_MASK);
-    if (off > g->limit)
-        return 0;
-    if (room > (uint64_t)g->limit - off + 1)
-        room = (uint64_t)g->limit - off + 1;
-    if (room > (uint64_t)t->mask - off + 1)
-        room = (uint64_t)t->mask - off + 1;
-    room /= t->size;
-    return room < n ? (uint32_t)room : n;
+    return soft_run_at(
+        s,
+        &(struct soft_run){
+            .seg = seg, .off = off, .mask = t->mask, .size = t->size, .write = write},
+        n, p);
 }
 
 /* As element after element would, upwards, even where destination overlaps source. */
