@@ -7,3 +7,10 @@ foreach(where soft hybrid qemu)
     ${CMAKE_BINARY_DIR}/guest ${where})
   set_tests_properties(disk_guest.${where} PROPERTIES TIMEOUT 240 LABELS guest SKIP_RETURN_CODE 77)
 endforeach()
+
+# From a disk's first sector through a BIOS: skipped where package seabios is missing.
+foreach(where soft qemu)
+  add_test(NAME bios_boot.${where} COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/bios_boot.sh $<TARGET_FILE:umbra>
+    ${CMAKE_BINARY_DIR}/guest ${where})
+  set_tests_properties(bios_boot.${where} PROPERTIES TIMEOUT 240 LABELS guest SKIP_RETURN_CODE 77)
+endforeach()

@@ -159,6 +159,8 @@ void stats_print(const struct stats *s, const char *engine, const struct stats_e
     fprintf(out, "  %-50s %14" PRIu64 "\n", "accesses where no RAM is", s->mmio);
     fprintf(out, "  %-50s %14" PRIu64 "\n", "exceptions delivered", s->delivered);
     fprintf(out, "  %-50s %14" PRIu64 "\n", "hypercalls", s->hypercalls);
+    if (s->resets)
+        fprintf(out, "  %-50s %14" PRIu64 "\n", "resets", s->resets);
     for (size_t i = 0; i < n; i++)
         fprintf(out, "  %-50s %14" PRIu64 "\n", extra[i].name, extra[i].value);
 }
@@ -196,8 +198,8 @@ void stats_print_json(const struct stats *s, const char *engine, const struct st
     fprintf(out,
             "], \"counters\": {\"instructions emulated\": %" PRIu64
             ", \"accesses where no RAM is\": %" PRIu64 ", \"exceptions delivered\": %" PRIu64
-            ", \"hypercalls\": %" PRIu64,
-            s->emulated, s->mmio, s->delivered, s->hypercalls);
+            ", \"hypercalls\": %" PRIu64 ", \"resets\": %" PRIu64,
+            s->emulated, s->mmio, s->delivered, s->hypercalls, s->resets);
     for (size_t i = 0; i < n; i++)
         fprintf(out, ", \"%s\": %" PRIu64, extra[i].name, extra[i].value);
     fprintf(out, "}}\n");

@@ -40,6 +40,7 @@ struct stats {
     uint64_t mmio;      /* accesses to where no RAM is */
     uint64_t delivered; /* exceptions delivered to the guest */
     uint64_t hypercalls;
+    uint64_t resets;
     struct hist trap[TRAP_KINDS]; /* the monitor's own time for it, without the guest's */
     struct hist guest;            /* engine time between two traps */
     struct fault_stat fault[STATS_PATHS];

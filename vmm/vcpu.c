@@ -132,6 +132,10 @@ static void handle_trap(struct vm *vm, struct engine *from, struct trap *t)
     case TRAP_SHUTDOWN:
         if (vm->trace)
             trace_insn_undone(vm->trace);
+        if (vm_bios_restarts(vm)) { /* a PC's board answers a shutdown with a reset */
+            vm->reset_due = true;
+            break;
+        }
         vm_finish(vm, VM_END_WILD, "the guest's processor shut down: %s", t->why);
         vm->end_dump = true;
         break;
@@ -242,6 +246,10 @@ void vm_run(struct vm *vm)
         handle_asked(vm);
     }
     while (vm->end == VM_RUNNING) {
+        if (vm->reset_due) {
+            vm_bios_reset(vm);
+            continue;
+        }
         if (vm->call_due) {
             serve_calls(vm);
             if (vm->end != VM_RUNNING)

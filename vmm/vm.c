@@ -408,6 +408,7 @@ void vm_destroy(struct vm *vm)
     if (vm->pool)
         pool_destroy(vm->pool);
     vm_rom_destroy(vm);
+    vm_bios_destroy(vm);
     vm_calls_destroy(&vm->calls);
     free(vm);
 }

@@ -18,6 +18,7 @@
 #include "vmm/space.h"
 #include "vmm/stats.h"
 #include "vmm/trace_insn.h"
+#include "vmm/vm_bios.h"
 #include "vmm/vm_break.h"
 #include "vmm/vm_call.h"
 #include "vmm/vm_display.h"
@@ -63,7 +64,9 @@ struct vm_opts {
     /* Where pages go that do not fit the pool: vm_swap_open's, stays the caller's and outlives the
      * machine. NULL: nowhere. */
     struct store *store;
-    const char *swap_name;                  /* its file, for messages; may be NULL */
+    const char *swap_name; /* its file, for messages; may be NULL */
+    bool no_reboot; /* a reset ends the machine, also where there is firmware to start again */
+    FILE *debugcon; /* what the guest writes to port 0x402; NULL: nobody listens */
     struct board_drive drive[BOARD_DRIVES]; /* the disks outlive the machine */
     struct trace_ring *ring; /* faults and page states are recorded there; stays the caller's and
                               * outlives the machine. NULL: they are not */
@@ -116,6 +119,8 @@ struct vm {
     struct vm_swap swap;
     struct vm_trace tracing; /* the page trace; off without a ring */
     struct vm_rom rom;
+    struct vm_bios bios;
+    bool reset_due; /* before the next instruction */
     struct vm_display display;
     uint64_t traps; /* so far, the one at hand included */
     enum vm_end end;

@@ -54,11 +54,21 @@ static void on_nmi(void *ctx, unsigned n, bool level)
     soft_kick(soft_engine_cpu(vm->soft));
 }
 
+static void on_debugcon(void *ctx, uint8_t byte)
+{
+    putc(byte, ctx);
+}
+
 static void on_reset(void *ctx, unsigned n, bool level)
 {
+    struct vm *vm = ctx;
     (void)n;
-    if (level)
-        vm_finish(ctx, VM_END_RESET, "the guest asked for a reset");
+    if (!level)
+        return;
+    if (vm_bios_restarts(vm))
+        vm->reset_due = true;
+    else
+        vm_finish(vm, VM_END_RESET, "the guest asked for a reset");
 }
 
 /* --- time ------------------------------------------------------------------------------------ */
@@ -151,7 +161,7 @@ void vm_board_thaw(struct vm *vm, uint64_t frozen)
  * soft CPU takes them by itself. */
 static bool may_go_on(struct vm *vm)
 {
-    return vm->end == VM_RUNNING && !space_moved(vm) && !(vm->intr && vm->kvm);
+    return vm->end == VM_RUNNING && !vm->reset_due && !space_moved(vm) && !(vm->intr && vm->kvm);
 }
 
 static void one_access(struct vm *vm, uint16_t port, unsigned size, bool in, void *data)
@@ -177,7 +187,7 @@ bool vm_board_io(void *ctx, uint16_t port, unsigned size, bool in, uint32_t coun
 {
     struct vm *vm = ctx;
     uint8_t *p = data;
-    while (count > 0 && vm->end == VM_RUNNING) {
+    while (count > 0 && vm->end == VM_RUNNING && !vm->reset_due) {
         uint32_t n = count > 1 ? many(vm, port, size, in, count, p) : 0;
         if (n == 0) {
             one_access(vm, port, size, in, p);
@@ -324,6 +334,10 @@ int vm_board_create(struct vm *vm, struct errmsg *err)
                              .stop = {on_exit_port, vm},
                              .wall_seconds = calendar(vm),
                              .ram_bytes = vm->opts.ram};
+    if (vm->opts.debugcon) {
+        c.debugcon = on_debugcon;
+        c.debugcon_ctx = vm->opts.debugcon;
+    }
     memcpy(c.drive, vm->opts.drive, sizeof c.drive);
     rc = board_init(&vm->board, &c);
     if (!rc)

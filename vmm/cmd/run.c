@@ -60,6 +60,11 @@ enum {
     O_CLOCK,
     O_RTC,
     O_NO_APIC,
+    O_BIOS,
+    O_VGABIOS,
+    O_BOOT,
+    O_DEBUGCON,
+    O_NO_REBOOT,
 };
 
 /* clang-format off */
@@ -109,6 +114,11 @@ static const struct opt table[] = {
     {"clock", O_CLOCK, OPT_VALUE},
     {"rtc", O_RTC, OPT_VALUE},
     {"no-apic", O_NO_APIC, OPT_NONE},
+    {"bios", O_BIOS, OPT_VALUE},
+    {"vgabios", O_VGABIOS, OPT_VALUE},
+    {"boot", O_BOOT, OPT_VALUE},
+    {"no-reboot", O_NO_REBOOT, OPT_NONE},
+    {"debugcon", O_DEBUGCON, OPT_VALUE},
     {NULL, 0, OPT_NONE},
 };
 /* clang-format on */
@@ -120,6 +130,7 @@ struct run_args {
     struct run_pages pages; /* --trace */
     struct drive_args drives;
     struct run_libvirt libvirt;
+    struct vm_bios_opts bios; /* bios.bios NULL: there is an image instead */
     const char *modules[IMAGE_MODULES_MAX];
     bool stats, stats_json, pt, json, quiet;
     struct opt_range range;
@@ -127,6 +138,7 @@ struct run_args {
     const char *output, *trace, *control, *screen, *serial;
     FILE *screen_file, *serial_file;
     const char *gdb; /* where to listen; NULL: nowhere */
+    const char *debugcon;
 };
 
 /* --- command line ---------------------------------------------------------------------------- */
@@ -197,6 +209,17 @@ static int take_size(const struct opts *o, uint64_t *out, struct errmsg *e)
     return rc;
 }
 
+/* Drive letters, as with QEMU: [order=]cd */
+static int take_boot(struct run_args *a, const char *value)
+{
+    const char *order = strncmp(value, "order=", 6) == 0 ? value + 6 : value;
+    const size_t len = strlen(order);
+    if (len == 0 || len >= sizeof a->bios.order || strspn(order, "cd") != len)
+        return cmd_usage("run", "-boot %s: give c (disk), d (CD-ROM), cd or dc", value);
+    memcpy(a->bios.order, order, len + 1);
+    return 0;
+}
+
 static int take_option(struct run_args *a, struct opts *o, int id)
 {
     static const char *const engines[] = {"auto", "kvm", "soft", NULL};
@@ -236,6 +259,11 @@ static int take_option(struct run_args *a, struct opts *o, int id)
         a->vm.ring0 = (enum vm_ring0)choice;
         break;
     case O_DRIVE: rc = drive_take(&a->drives, o->name, o->value, &e); break;
+    case O_BIOS: a->bios.bios = o->value; break;
+    case O_VGABIOS: a->bios.vgabios = strcmp(o->value, "none") == 0 ? NULL : o->value; break;
+    case O_DEBUGCON: a->debugcon = o->value; break;
+    case O_NO_REBOOT: a->vm.no_reboot = true; break;
+    case O_BOOT: return take_boot(a, o->value);
     case O_SNAPSHOT: a->drives.snapshot = true; break;
     case O_APPEND: a->image.append = o->value; break;
     case O_INITRD:
@@ -323,8 +351,17 @@ static int parse(struct run_args *a, int argc, char **argv)
         if (rc)
             return rc;
     }
-    if (!a->image.path)
-        return cmd_usage("run", "which image?");
+    /* Without an image a drive is started from, if there is one. */
+    if (!a->image.path && !a->bios.bios) {
+        if (!drives_any(&a->drives) && !a->bios.order[0])
+            return cmd_usage("run", "which image?");
+        a->bios.bios = BIOS_DEFAULT;
+    }
+    if (a->image.path && (a->bios.bios || a->bios.order[0]))
+        return cmd_usage("run", "--bios and -boot start from a drive: not with image '%s'",
+                         a->image.path);
+    if (!a->bios.order[0])
+        strcpy(a->bios.order, "cd");
     if (a->pages.size && !a->pages.path)
         return cmd_usage("run", "--trace-size: of which trace? Give --trace FILE too");
     if (a->vm.held && !a->gdb && !a->control)
@@ -450,11 +487,9 @@ static int open_gdb(const struct run_args *a, struct vm *vm, struct gdb **out)
     return UMBRA_EXIT_OK;
 }
 
-static int run_vm(const struct run_args *a, struct vm *vm, FILE *out)
+static int load_image(const struct run_args *a, struct vm *vm)
 {
     static struct image image; /* too large for the stack */
-    struct control *control;
-    struct gdb *gdb;
     struct errmsg err;
 
     if (vm_firmware_leave(vm, &err) < 0 || image_load(&vm->gmem, &a->image, &image, &err) < 0)
@@ -463,13 +498,39 @@ static int run_vm(const struct run_args *a, struct vm *vm, FILE *out)
         if (space_add_module(vm, a->image.modules[i], &err) < 0)
             return cmd_fail("run", UMBRA_EXIT_IMAGE, "%s", err.text);
     vm->cpu = image.cpu;
-    if (!a->quiet) {
+    if (!a->quiet)
         fprintf(stderr, "umbra: %s: %s, entry %08" PRIx32 "; engine %s\n", a->image.path,
                 image.kind, image.entry, vm->engine_why);
+    return UMBRA_EXIT_OK;
+}
+
+static int load_firmware(const struct run_args *a, struct vm *vm)
+{
+    struct errmsg err;
+    struct vm_bios_opts o = a->bios;
+    o.serial_text = a->vm.display == VM_DISPLAY_NONE;
+    const int rc = vm_bios_install(vm, &o, &err);
+    if (rc < 0)
+        return cmd_fail("run", rc == -ENOMEM ? UMBRA_EXIT_HOST : UMBRA_EXIT_IMAGE, "%s", err.text);
+    if (!a->quiet)
+        fprintf(stderr, "umbra: %s: PC firmware, from reset; engine %s\n", a->bios.bios,
+                vm->engine_why);
+    return UMBRA_EXIT_OK;
+}
+
+static int run_vm(const struct run_args *a, struct vm *vm, FILE *out)
+{
+    struct control *control;
+    struct gdb *gdb;
+
+    int rc = a->bios.bios ? load_firmware(a, vm) : load_image(a, vm);
+    if (rc != UMBRA_EXIT_OK)
+        return rc;
+    if (!a->quiet) {
         print_swap(vm);
         drives_describe(vm->opts.drive, stderr);
     }
-    int rc = open_control(a, vm, &control);
+    rc = open_control(a, vm, &control);
     if (rc != UMBRA_EXIT_OK)
         return rc;
     rc = open_gdb(a, vm, &gdb);
@@ -497,6 +558,8 @@ static int open_screen_files(struct run_args *a)
         return cmd_fail("run", UMBRA_EXIT_HOST, "--screen %s: %s", a->screen, strerror(errno));
     if (a->serial && !(a->serial_file = fopen(a->serial, "we")))
         return cmd_fail("run", UMBRA_EXIT_HOST, "--serial %s: %s", a->serial, strerror(errno));
+    if (a->debugcon && !(a->vm.debugcon = fopen(a->debugcon, "we")))
+        return cmd_fail("run", UMBRA_EXIT_HOST, "--debugcon %s: %s", a->debugcon, strerror(errno));
     if (a->serial_file)
         a->vm.serial_fd = fileno(a->serial_file);
     return UMBRA_EXIT_OK;
@@ -544,7 +607,8 @@ static int cmd_run_main(int argc, char **argv)
 {
     struct run_args a = {
         .vm = {.ram = VM_RAM_DEFAULT, .shadow_quota = VM_SHADOW_QUOTA, .console = true},
-        .image.flat_addr = IMAGE_FLAT_DEFAULT};
+        .image.flat_addr = IMAGE_FLAT_DEFAULT,
+        .bios.vgabios = VGABIOS_DEFAULT};
     struct vm *vm;
     struct errmsg err;
     FILE *out = stderr;
@@ -584,6 +648,8 @@ static int cmd_run_main(int argc, char **argv)
     store_close(a.vm.store);
     if (a.screen_file)
         rc = close_file(a.screen_file, "--screen", a.screen, rc);
+    if (a.vm.debugcon)
+        rc = close_file(a.vm.debugcon, "--debugcon", a.debugcon, rc);
     if (a.serial_file)
         rc = close_file(a.serial_file, "--serial", a.serial, rc);
     drives_close(a.vm.drive);

@@ -163,3 +163,15 @@ int apic_init(struct apic *a, struct bus *bus, struct mmio *mmio, struct clock c
                                                           .ctx = &a->lapic});
     return a->mmio_index < 0 ? a->mmio_index : 0;
 }
+
+void apic_reset(struct apic *a)
+{
+    a->imcr = IMCR_APIC;
+    a->imcr_index = 0;
+    if (a->present) {
+        (void)mmio_move(a->mmio, a->mmio_index, LAPIC_BASE);
+        lapic_init(&a->lapic, a->lapic.clock, a->lapic.events);
+        ioapic_init(&a->ioapic, &a->lapic);
+    }
+    settle(a);
+}

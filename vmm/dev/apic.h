@@ -31,6 +31,9 @@ struct apic {
 int apic_init(struct apic *a, struct bus *bus, struct mmio *mmio, struct clock clock,
               struct pic *pic, struct line intr, struct line nmi, bool present);
 
+/* As after apic_init(), with every request line low; pic has been reset before. */
+void apic_reset(struct apic *a);
+
 /* Request line n (0..15) of the PC; fits struct line, as the next does. */
 void apic_irq(void *apic, unsigned n, bool level);
 void apic_pic_intr(void *apic, unsigned n, bool level);

@@ -1,5 +1,7 @@
 #include "vmm/dev/board.h"
 
+#include <stdlib.h>
+
 enum { IRQ_PIT = 0, IRQ_KBD = 1, IRQ_RTC = 8 };
 
 /* How often a transmitter that its line holds up is looked at again. */
@@ -44,6 +46,8 @@ int board_init(struct board *b, const struct board_config *c)
     bus_init(&b->bus);
     mmio_init(&b->mmio);
     b->clock = c->clock;
+    b->a20_line = c->a20;
+    b->reset_line = c->reset;
     if ((err = pic_init(&b->pic, &b->bus, (struct line){apic_pic_intr, &b->apic, 0})) != 0 ||
         (err = apic_init(&b->apic, &b->bus, &b->mmio, c->clock, &b->pic, c->intr, c->nmi,
                          !c->no_apic)) != 0 ||
@@ -55,7 +59,32 @@ int board_init(struct board *b, const struct board_config *c)
         (err = pcinone_init(&b->pci, &b->bus, c->reset)) != 0 ||
         (err = vga_init(&b->vga, &b->bus, &b->mmio, c->clock)) != 0 || (err = init_ide(b, c)) != 0)
         return err;
+    if ((err = debugcon_init(&b->debugcon, &b->bus, c->debugcon, c->debugcon_ctx)) != 0)
+        return err;
     return init_serial_and_exit(b, c);
+}
+
+void board_reset(struct board *b)
+{
+    /* A bus for the devices to claim their ports on once more; those that they have stay theirs. */
+    struct bus *again = malloc(sizeof *again);
+    if (!again)
+        return; /* then they stay as they are, for the firmware to set up */
+    bus_init(again);
+    rtc_reset(&b->rtc);
+    pic_init(&b->pic, again, b->pic.intr);
+    apic_reset(&b->apic);
+    pit_init(&b->pit, again, b->clock, irq(b, IRQ_PIT));
+    a20_init(&b->a20, again, b->a20_line, b->reset_line);
+    kbd_init(&b->kbd, again, &b->a20, irq(b, IRQ_KBD));
+    pcinone_init(&b->pci, again, b->reset_line);
+    for (unsigned i = 0; i < IDE_CHANNELS; i++)
+        ide_reset(&b->ide[i]);
+    for (uint16_t reg = 4; reg > 0;
+         reg--) /* modem control, line control, interrupts; data goes on */
+        if (reg != 2)
+            bus_out(&b->bus, (uint16_t)(UART_COM1 + reg), 0, 1);
+    free(again);
 }
 
 void board_update(struct board *b)

@@ -8,6 +8,7 @@
 #include "vmm/dev/apic.h"
 #include "vmm/dev/bus.h"
 #include "vmm/dev/chardev.h"
+#include "vmm/dev/debugcon.h"
 #include "vmm/dev/exitport.h"
 #include "vmm/dev/ide.h"
 #include "vmm/dev/kbd.h"
@@ -33,8 +34,10 @@ struct board {
     struct vga vga;
     struct uart com1;
     struct exitport exitport;
+    struct debugcon debugcon;
     struct ide ide[IDE_CHANNELS];
     struct clock clock;
+    struct line a20_line, reset_line;
 };
 
 /* What hangs on an ATA channel: index 0 and 1 on the primary one, 2 and 3 on the secondary. */
@@ -56,11 +59,17 @@ struct board_config {
     uint64_t wall_seconds; /* calendar time at the machine's start, since 1970 */
     uint64_t ram_bytes;
     struct board_drive drive[BOARD_DRIVES];
+    void (*debugcon)(void *ctx, uint8_t byte); /* NULL: nobody listens */
+    void *debugcon_ctx;
 };
 
 /* 0, or bus_claim's or mmio_claim's error. The board must stay where it is: its devices point at
  * each other. */
 int board_init(struct board *b, const struct board_config *config);
+
+/* The reset line of the buses. The clock goes on and keeps its CMOS; the screen keeps its picture.
+ */
+void board_reset(struct board *b);
 
 /* Bring every device up to the present: after board_deadline() has passed, and when com1 has input.
  */

@@ -306,6 +306,23 @@ static void set_memory_size(struct rtc *r, uint64_t bytes)
     set_word(r, 0x34, above_16m > 0xffff ? 0xffff : above_16m);
 }
 
+void rtc_reset(struct rtc *r)
+{
+    r->reg[REG_B] &= (uint8_t) ~(B_PIE | B_AIE | B_UIE);
+    r->reg[REG_C] = 0;
+    set_line(r);
+}
+
+/* Two nibbles in 0x3d and one in 0x38, as Bochs' firmware has it and those after it. */
+void rtc_set_boot_order(struct rtc *r, const char *order)
+{
+    uint8_t nibble[3] = {0};
+    for (unsigned i = 0; i < 3 && order[i]; i++)
+        nibble[i] = order[i] == 'c' ? 2 : order[i] == 'd' ? 3 : 0;
+    r->reg[0x3d] = (uint8_t)(nibble[1] << 4 | nibble[0]);
+    r->reg[0x38] = (uint8_t)(nibble[2] << 4 | 1); /* 1: no check for a floppy's signature */
+}
+
 int rtc_init(struct rtc *r, struct bus *bus, struct clock clock, struct line irq8, uint64_t seconds,
              uint64_t ram_bytes)
 {

@@ -25,6 +25,14 @@ struct rtc {
 int rtc_init(struct rtc *r, struct bus *bus, struct clock clock, struct line irq8, uint64_t seconds,
              uint64_t ram_bytes);
 
+/* What the setup of a PC's firmware would have stored: which drives it starts from, one after the
+ * other. order: letters as an option -boot has them, c (disk) and d (CD-ROM); at most three count.
+ */
+void rtc_set_boot_order(struct rtc *r, const char *order);
+
+/* Its RESET pin: no interrupts. Time and CMOS stay. */
+void rtc_reset(struct rtc *r);
+
 /* Bring flags and IRQ 8 up to the present. */
 void rtc_update(struct rtc *r);
 

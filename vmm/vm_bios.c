@@ -1,0 +1,158 @@
+/* See vm_bios.h. */
+#include "vmm/vm_bios.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "vmm/kvm/kvm.h"
+#include "vmm/vm.h"
+
+#define BIOS_STEP   (64u << 10)
+#define BIOS_MAX    (256u << 10)
+#define BIOS_LOW    (128u << 10) /* of it lie below 1 MiB */
+#define VGABIOS_MAX (64u << 10)
+#define FOUR_GIB    ((gpa_t)1 << 32)
+
+/* --- files ----------------------------------------------------------------------------------- */
+
+static int read_whole(const char *path, size_t max, uint8_t **out, size_t *len, struct errmsg *err)
+{
+    struct stat st;
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    int rc = 0;
+
+    if (fd < 0)
+        return err_set(err, -errno, "firmware %s: %s%s", path, strerror(errno),
+                       errno == ENOENT ? "; Debian's package seabios has one" : "");
+    if (fstat(fd, &st) < 0)
+        rc = err_set(err, -errno, "firmware %s: %s", path, strerror(errno));
+    else if (!S_ISREG(st.st_mode) || st.st_size == 0 || (uint64_t)st.st_size > max)
+        rc = err_set(err, -ENOEXEC, "firmware %s: not a file of 1 to %zu bytes", path, max);
+    if (!rc && !(*out = malloc((size_t)st.st_size)))
+        rc = err_set(err, -ENOMEM, "out of memory");
+    if (!rc && read(fd, *out, (size_t)st.st_size) != st.st_size)
+        rc = err_set(err, -EIO, "firmware %s: cannot be read", path);
+    *len = (size_t)st.st_size;
+    close(fd);
+    return rc;
+}
+
+static int read_files(struct vm_bios *b, const struct vm_bios_opts *o, struct errmsg *err)
+{
+    int rc = read_whole(o->bios, BIOS_MAX, &b->bios, &b->bios_len, err);
+    if (!rc && b->bios_len % BIOS_STEP)
+        rc = err_set(err, -ENOEXEC, "firmware %s: %zu bytes are no multiple of 64 KiB", o->bios,
+                     b->bios_len);
+    if (rc || !o->vgabios)
+        return rc;
+    rc = read_whole(o->vgabios, VGABIOS_MAX, &b->vgabios, &b->vgabios_len, err);
+    if (!rc && (b->vgabios_len < 3 || b->vgabios[0] != 0x55 || b->vgabios[1] != 0xaa))
+        rc = err_set(err, -ENOEXEC, "video firmware %s: it does not begin with 55 AA", o->vgabios);
+    return rc;
+}
+
+/* --- memory ---------------------------------------------------------------------------------- */
+
+/* Put the firmware where it lies below 1 MiB: at the beginning, and again at each reset, since it
+ * keeps its variables there. */
+static int copy_low(struct vm *vm)
+{
+    const struct vm_bios *b = &vm->bios;
+    const size_t len = b->bios_len < BIOS_LOW ? b->bios_len : BIOS_LOW;
+    int rc = gmem_fill(&vm->gmem, ROM_FIRST, 0, ROM_LAST + 1 - ROM_FIRST);
+    if (!rc)
+        rc = gmem_write(&vm->gmem, ROM_LAST + 1 - len, b->bios + b->bios_len - len, len);
+    return rc;
+}
+
+/* --- what the firmware is told --------------------------------------------------------------- */
+
+/* Addresses as BIOS E820 has them; the firmware knows best what else it keeps for itself. */
+static int tell_memory(struct vm *vm)
+{
+    struct __attribute__((packed)) {
+        uint64_t start, bytes;
+        uint32_t type;
+    } ram = {0, vm->opts.ram, IMAGE_MEM_RAM};
+    return fwcfg_add_file(&vm->bios.fwcfg, "etc/e820", &ram, sizeof ram);
+}
+
+static int tell(struct vm *vm, const struct vm_bios_opts *o)
+{
+    static const uint16_t one = 1, port = UART_COM1;
+    struct vm_bios *b = &vm->bios;
+    struct fwcfg *f = &b->fwcfg;
+    int rc;
+
+    if ((rc = fwcfg_init(f, &vm->board.bus)) != 0 ||
+        (rc = fwcfg_add(f, FWCFG_RAM_SIZE, &vm->opts.ram, sizeof vm->opts.ram)) != 0 ||
+        (rc = fwcfg_add(f, FWCFG_CPUS, &one, sizeof one)) != 0 ||
+        (rc = fwcfg_add(f, FWCFG_CPUS_MAX, &one, sizeof one)) != 0 || (rc = tell_memory(vm)) != 0)
+        return rc;
+    /* Nobody is asked for a drive: -boot has said it, and waiting takes seconds. */
+    rc = fwcfg_add_file(f, "etc/show-boot-menu", &(uint8_t){0}, 1);
+    if (!rc && b->vgabios)
+        rc = fwcfg_add_file(f, "vgaroms/vgabios.bin", b->vgabios, b->vgabios_len);
+    if (!rc && o->serial_text)
+        rc = fwcfg_add_file(f, "etc/sercon-port", &port, sizeof port);
+    return rc;
+}
+
+int vm_bios_install(struct vm *vm, const struct vm_bios_opts *o, struct errmsg *err)
+{
+    struct vm_bios *b = &vm->bios;
+    int rc = read_files(b, o, err);
+    if (!rc)
+        rc = vm_rom_back(vm, ROM_FIRST, ROM_LAST + 1 - ROM_FIRST, err);
+    if (!rc)
+        rc = vm_rom_add(vm, FOUR_GIB - b->bios_len, b->bios, b->bios_len, err);
+    if (rc < 0)
+        return rc;
+    vm_rom_lock(vm, ROM_FIRST, ROM_LAST + 1 - ROM_FIRST, false);
+    rc = copy_low(vm);
+    if (rc < 0)
+        return err_set(err, rc, "memory for firmware: %s", strerror(-rc));
+    rc = tell(vm, o);
+    if (rc < 0)
+        return err_set(err, rc, "what firmware is told: %s", strerror(-rc));
+    rtc_set_boot_order(&vm->board.rtc, o->order);
+    cpu_reset(&vm->cpu);
+    shadow_load_mode(vm->shadow, &vm->cpu);
+    return 0;
+}
+
+void vm_bios_destroy(struct vm *vm)
+{
+    fwcfg_destroy(&vm->bios.fwcfg);
+    free(vm->bios.bios);
+    free(vm->bios.vgabios);
+}
+
+/* --- reset ----------------------------------------------------------------------------------- */
+
+bool vm_bios_restarts(const struct vm *vm)
+{
+    /* What address spaces the guest has made, firmware would not know. */
+    return vm->bios.bios && !vm->opts.no_reboot && !vm->spaces.managed;
+}
+
+void vm_bios_reset(struct vm *vm)
+{
+    vm->reset_due = false;
+    if (vm->kvm && kvm_engine_fpu_fetch(vm->kvm) < 0) {
+        vm_finish(vm, VM_END_HOST, "kvm: reading the FPU state before a reset");
+        return;
+    }
+    cpu_reset(&vm->cpu);
+    shadow_load_mode(vm->shadow, &vm->cpu);
+    vm->soft->ops->flush(vm->soft);
+    board_reset(&vm->board);
+    const int rc = copy_low(vm);
+    if (rc < 0)
+        fault_no_page(vm, rc, "for firmware, guest page", ROM_FIRST);
+    vm->stats.resets++;
+}
