@@ -196,6 +196,7 @@ enum fault_outcome fault_handle(struct vm *vm, la_t la, uint32_t error)
     bool answered;
     const uint64_t start = stats_now();
     vm->tracing.fault_tsc = start;
+    vm->stats.region[la >> 22]++;
     const enum fault_outcome o = handle(vm, &f, &answered);
     const uint64_t cycles = stats_now() - start;
     vm->tracing.fault_tsc = 0;

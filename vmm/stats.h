@@ -25,7 +25,8 @@ uint64_t hist_bucket_value(unsigned b);
 /* The value below which the fraction p (0..1) of all lies; 0 if there is none. */
 uint64_t hist_percentile(const struct hist *h, double p);
 
-#define STATS_PATHS 24
+#define STATS_PATHS   24
+#define STATS_REGIONS 1024 /* of 4 MiB of linear addresses */
 
 /* One sort of fault: what mm answered and which way it went. */
 struct fault_stat {
@@ -44,7 +45,8 @@ struct stats {
     struct hist trap[TRAP_KINDS]; /* the monitor's own time for it, without the guest's */
     struct hist guest;            /* engine time between two traps */
     struct fault_stat fault[STATS_PATHS];
-    unsigned faults; /* rows of fault[] in use */
+    uint64_t region[STATS_REGIONS]; /* faults of whatever kind, by linear address */
+    unsigned faults;                /* rows of fault[] in use */
 };
 
 static inline uint64_t stats_now(void)

@@ -13,6 +13,7 @@ libzydis-dev     # decoder of i386 instructions
 libjansson-dev   # JSON of the control socket
 liblz4-dev       # compresses swapped pages
 libxxhash-dev    # checks their content
+libncurses-dev   # the screen of umbra top; the build goes without it too
 liburing-dev     # swap I/O without a thread; the build goes without it too
 libcriterion-dev # unit tests
 libvirt-dev      # domains to run and to compare with; the build goes without it too
@@ -21,6 +22,7 @@ libxml2-dev      # reads their definitions
 
 packages_test='
 strace           # tests count system calls
+tmux             # a terminal for the tests of umbra top
 gdb              # the debugger that tests attach to guests
 libvirt-daemon-driver-qemu # a real QEMU behind libvirt, for comparisons
 '

@@ -10,7 +10,7 @@
 #include "vmm/cmd/nearest.h"
 
 const struct cmd *const cmd_table[] = {
-    &cmd_run,   &cmd_ctl,    &cmd_pt,   &cmd_test, &cmd_mkswap,
+    &cmd_run,   &cmd_ctl,    &cmd_pt,   &cmd_test, &cmd_mkswap, &cmd_top,
     &cmd_trace, &cmd_report, &cmd_info, &cmd_help, NULL,
 };
 

@@ -175,6 +175,29 @@ static int run_stats(struct control *c, struct client *cl, struct request *r)
     return r->ret ? CMD_DONE : err_set(&r->err, -ENOMEM, "out of memory");
 }
 
+/* --- where it faults ------------------------------------------------------------------------- */
+
+static void look_regions(struct vm *vm, void *ctx)
+{
+    memcpy(ctx, vm->stats.region, sizeof vm->stats.region);
+}
+
+/* [[region, faults], ...] of the regions that had any */
+static int run_regions(struct control *c, struct client *cl, struct request *r)
+{
+    uint64_t n[STATS_REGIONS];
+    (void)cl;
+    const int rc = control_call(c, r, look_regions, n);
+    if (rc < 0)
+        return rc;
+    json_t *rows = json_array();
+    for (int i = 0; i < STATS_REGIONS; i++)
+        if (n[i])
+            json_array_append_new(rows, json_pack("[i, I]", i, (json_int_t)n[i]));
+    r->ret = json_pack("{s:i, s:o}", "bytes", 1 << 22, "faults", rows);
+    return r->ret ? CMD_DONE : err_set(&r->err, -ENOMEM, "out of memory");
+}
+
 /* --- steering -------------------------------------------------------------------------------- */
 
 static int machine_rc(struct request *r, int rc)
@@ -301,13 +324,9 @@ static int run_quit(struct control *c, struct client *cl, struct request *r)
 static const char *const step_args[] = {"count", NULL}, *const wait_args[] = {"timeout_ms", NULL};
 
 const struct command commands_machine[] = {
-    {"status", no_args, run_status},
-    {"registers", no_args, run_registers},
-    {"stats", no_args, run_stats},
-    {"pause", no_args, run_pause},
-    {"resume", no_args, run_resume},
-    {"step", step_args, run_step},
-    {"wait", wait_args, run_wait},
-    {"quit", no_args, run_quit},
-    {NULL, NULL, NULL},
+    {"status", no_args, run_status}, {"registers", no_args, run_registers},
+    {"stats", no_args, run_stats},   {"regions", no_args, run_regions},
+    {"pause", no_args, run_pause},   {"resume", no_args, run_resume},
+    {"step", step_args, run_step},   {"wait", wait_args, run_wait},
+    {"quit", no_args, run_quit},     {NULL, NULL, NULL},
 };
