@@ -10,5 +10,8 @@ add_executable(fuzz_mm fuzz_mm.c)
 target_link_libraries(fuzz_mm PRIVATE mm umbra_flags)
 add_test(NAME fuzz_mm_smoke COMMAND fuzz_mm --seed 1 --runs 8 --events 1500)
 set_tests_properties(fuzz_mm_smoke PROPERTIES TIMEOUT 120 LABELS fast)
+# The same under the thread sanitizer: an area's transfers end on other threads.
+add_test(NAME fuzz_mm_threads COMMAND fuzz_mm --seed 7 --runs 4 --events 1000)
+set_tests_properties(fuzz_mm_threads PROPERTIES TIMEOUT 120 LABELS "fast;tsan")
 add_test(NAME fuzz_mm_million COMMAND fuzz_mm --seed 1000 --runs 250 --events 4000)
 set_tests_properties(fuzz_mm_million PROPERTIES TIMEOUT 3600 LABELS long)

@@ -22,7 +22,8 @@ struct worker {
     uint64_t rng;
     uint32_t want[MINE];
     unsigned ops, ooms;
-    char wrong[128]; /* what was found; assertions belong to the main thread */
+    _Atomic bool *stop; /* NULL: after ops */
+    char wrong[128];    /* what was found; assertions belong to the main thread */
 };
 
 static uint32_t next(struct worker *w)
@@ -94,6 +95,14 @@ static void remap(struct worker *w)
     memset(w->want + i, 0, n * sizeof *w->want);
 }
 
+/* In order and from where another may be: what lies ahead is read with it (26). */
+static void stroll(struct worker *w)
+{
+    unsigned from = next(w) % MINE;
+    for (unsigned i = from; i < MINE && i < from + 24; i++)
+        check_page(w, w->mm, i);
+}
+
 static void *work(void *arg)
 {
     struct worker *w = arg;
@@ -106,6 +115,8 @@ static void *work(void *arg)
             mm_protect(w->mm, w->first, MINE, RW);
             break;
         case 3: pool_reclaim(w->s->k.pool, 4); break;
+        case 4: mm_pageout(w->mm, w->first, MINE / 2); break;
+        case 5: stroll(w); break;
         default:
             if (next(w) & 1)
                 write_page(w, next(w) % MINE);
@@ -126,7 +137,7 @@ static void run_threads(enum swap_mode mode, unsigned ops, uint32_t frames)
     s.k.pool->hook = NULL;
     cr_assert_eq(mm_create(s.k.pool, "b", &second), 0);
     cr_assert_eq(mm_map_anon(second, 0, 1024, RW, MM_ANON_PRIVATE), 0);
-    cr_assert_eq(pool_set_watermarks(s.k.pool, 8, 16, 24), 0);
+    cr_assert_eq(pool_set_watermarks(s.k.pool, 8, 24, 40), 0);
     cr_assert_eq(pool_reclaim_start(s.k.pool), 0);
     cr_assert_eq(pool_share_start(s.k.pool, 100000), 0);
     for (unsigned i = 0; i < THREADS; i++) {
@@ -150,7 +161,11 @@ static void run_threads(enum swap_mode mode, unsigned ops, uint32_t frames)
             check_page(&w[i], w[i].mm, k);
     for (unsigned i = 0; i < THREADS; i++)
         cr_expect_str_empty(w[i].wrong, "%s", w[i].wrong);
-    cr_expect_gt(counters(&s).swap_ins, 0);
+    struct mm_counters c = counters(&s);
+    cr_expect_gt(c.swap_ins, 0);
+    printf("# %llu out, %llu in, %llu read ahead, %llu rounds in the background\n",
+           (unsigned long long)c.swap_outs, (unsigned long long)c.swap_ins,
+           (unsigned long long)c.ahead_reads, (unsigned long long)c.background);
     mm_destroy(second);
     swap_close(&s);
 }
@@ -192,6 +207,64 @@ static void swapoff_under_threads(unsigned ops)
             check_page(&w[i], w[i].mm, k);
     for (unsigned i = 0; i < THREADS; i++)
         cr_expect_str_empty(w[i].wrong, "%s", w[i].wrong);
+    swap_close(&s);
+}
+
+/* b29: threads that only write, a pool that is never enough: the background thread keeps frames
+ * coming, who finds none reclaims himself, with writes that fail among them and an mm at its limit.
+ */
+static void *write_on(void *arg)
+{
+    struct worker *w = arg;
+    for (unsigned k = 0; !atomic_load(w->stop) && !w->wrong[0]; k++)
+        write_page(w, k % MINE);
+    return NULL;
+}
+
+static void background_alone(void)
+{
+    static struct swap_kit s;
+    _Atomic bool stop = false;
+    struct mm_counters c;
+    struct worker w[THREADS];
+    pthread_t t[THREADS];
+    swap_open(&s, ON_DISK, 120, 8192);
+    s.k.pool->hook = NULL;
+    cr_assert_eq(pool_set_watermarks(s.k.pool, 4, 24, 40), 0);
+    cr_assert_eq(pool_reclaim_start(s.k.pool), 0);
+    cr_assert_eq(pool_reclaim_start(s.k.pool), -EBUSY);
+    for (unsigned i = 0; i < THREADS; i++) {
+        w[i] = (struct worker){
+            .s = &s, .mm = s.k.mm, .first = i * MINE, .id = i, .rng = i + 3, .stop = &stop};
+        cr_assert_eq(pthread_create(&t[i], NULL, write_on, &w[i]), 0);
+    }
+    /* until all of it has happened, however busy the host is; the area has slots for many failures
+     */
+    int round = 0;
+    do {
+        atomic_store(&s.fail_writes, round < 200 ? 5 : 0);
+        mm_set_limit(s.k.mm, round++ & 1 ? 60 : 0);
+        nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
+        c = counters(&s);
+    } while (round < 20 ||
+             (round < 10000 && (c.background == 0 || c.write_errors == 0 || c.limit == 0)));
+    atomic_store(&stop, true);
+    for (unsigned i = 0; i < THREADS; i++) {
+        pthread_join(t[i], NULL);
+        cr_expect_str_empty(w[i].wrong, "%s", w[i].wrong);
+    }
+    atomic_store(&s.fail_writes, 0);
+    mm_set_limit(s.k.mm, 0);
+    pool_reclaim_stop(s.k.pool);
+    cr_expect_gt(c.background, 0);
+    cr_expect_gt(c.write_errors, 0);
+    cr_expect_gt(c.limit, 0);
+    kit_audit(&s.k);
+    for (unsigned i = 0; i < THREADS; i++) {
+        for (unsigned k = 0; k < MINE; k++)
+            check_page(&w[i], w[i].mm, k);
+        cr_expect_str_empty(w[i].wrong, "%s", w[i].wrong);
+    }
     swap_close(&s);
 }
 
@@ -240,6 +313,8 @@ int main(int argc, char **argv)
     puts("b32: ... on io_uring: ok");
     run_threads(ON_DISK_THREAD, ops, 160);
     puts("b32: ... on the I/O thread: ok");
+    background_alone();
+    puts("b29: background reclaim, writes that fail, an mm at its limit: ok");
     swapoff_under_threads(ops);
     puts("b25: swapoff under faults, forks and exits: ok");
     return 0;
