@@ -15,6 +15,10 @@
 #include "mm/unmap.h"
 #include "tests/mm_kit.h"
 
+#ifndef SWAP_KIT_DIR
+#define SWAP_KIT_DIR "/tmp" /* where area files are made */
+#endif
+
 enum swap_mode { ON_ZPOOL, ON_DISK, ON_DISK_THREAD, SWAP_MODES };
 
 struct swap_kit {
@@ -23,6 +27,7 @@ struct swap_kit {
     char path[64];
     /* errors to give to disk transfers, by aio_hook */
     _Atomic int fail_reads, fail_writes; /* so many from now on; -1: all */
+    _Atomic int nth_read, nth_write;     /* the n-th from now on alone; counts down */
     _Atomic int pass_every;              /* not 0: of so many writes one succeeds, the last */
     _Atomic int asked;                   /* ... and so many were seen */
 };
@@ -36,6 +41,9 @@ static inline int swap_hook(void *ctx, enum aio_point at, const struct aio_req *
     const int every = req->op == AIO_WRITE ? atomic_load(&s->pass_every) : 0;
     if (every > 0)
         return (atomic_fetch_add(&s->asked, 1) + 1) % every == 0 ? 0 : -EIO;
+    _Atomic int *nth = req->op == AIO_READ ? &s->nth_read : &s->nth_write;
+    if (atomic_load(nth) > 0 && atomic_fetch_sub(nth, 1) == 1)
+        return -EIO;
     if (atomic_load(n) == 0)
         return 0;
     if (atomic_load(n) > 0)
@@ -51,7 +59,7 @@ static inline void swap_open(struct swap_kit *s, enum swap_mode mode, uint32_t f
     struct store_opts o = {.slots = slots, .zpool_bytes = mode == ON_ZPOOL ? 1 << 20 : 0};
     memset(s, 0, sizeof *s);
     if (mode != ON_ZPOOL) {
-        strcpy(s->path, "/tmp/umbra-swap-XXXXXX");
+        strcpy(s->path, SWAP_KIT_DIR "/umbra-swap-XXXXXX");
         int fd = mkstemp(s->path);
         cr_assert_geq(fd, 0);
         close(fd);

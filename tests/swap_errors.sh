@@ -111,6 +111,27 @@ wait "$pid" 2>/dev/null
 pid=''
 expect 0 '^1\.\.4' 'after kill -9 in the middle the area opens again' "${run[@]}" --swap "$area"
 
+# ... and wherever it strikes: opening, writing out, reading back, closing.
+survived=0
+for delay in 0.00 0.01 0.03 0.06 0.1 0.2; do
+    "$umbra" "${run[@]}" --swap "$area" >"$dir/out" 2>"$dir/err" </dev/null &
+    pid=$!
+    sleep $delay
+    kill -9 $pid 2>/dev/null # it may have ended
+    wait $pid 2>/dev/null
+    pid=''
+    timeout 60 "$umbra" "${run[@]:0:${#run[@]}-4}" -append 'pages=200 step=64' --swap "$area" >"$dir/out" 2>"$dir/err" </dev/null
+    rc=$?
+    if [ $rc -eq 0 ] && grep -q '^1\.\.4' "$dir/out"; then
+        survived=$((survived + 1))
+    elif [ $rc -eq 2 ] && grep -q 'header is damaged' "$dir/err"; then
+        survived=$((survived + 1)) # refused with a reason: the header was torn
+        make
+    fi
+done
+[ $survived -eq 6 ]
+result "killed at any moment: the area opens, or is refused with a reason ($survived of 6)" $?
+
 start "${random[@]}" --swap "$area"
 dd if=/dev/urandom of="$area" bs=4096 seek=1 count=2047 conv=notrunc status=none
 finish
