@@ -187,6 +187,16 @@ static void record(struct vm *vm, const struct fault *f, uint32_t error, enum fa
         vm_trace_sample(vm);
 }
 
+/* For whoever asks when a page was last faulted: one store. */
+static void mark(struct vm *vm, gfn_t gfn, uint64_t start)
+{
+    if (vm->marks && gpa_of(gfn) < vm->opts.ram && !vm->spaces.managed)
+        vm->marks[gfn] = (struct fault_mark){
+            .when = (uint32_t)((start - vm->stats.start_tsc) >> FAULT_MARK_SHIFT) + 1,
+            .path = vm->fault_path & 0xffffff,
+            .result = vm->fault_result & 0xff};
+}
+
 enum fault_outcome fault_handle(struct vm *vm, la_t la, uint32_t error)
 {
     struct fault f = {.la = la,
@@ -200,8 +210,10 @@ enum fault_outcome fault_handle(struct vm *vm, la_t la, uint32_t error)
     const enum fault_outcome o = handle(vm, &f, &answered);
     const uint64_t cycles = stats_now() - start;
     vm->tracing.fault_tsc = 0;
-    if (answered)
+    if (answered) {
         stats_fault(&vm->stats, vm->fault_result, vm->fault_path, cycles);
+        mark(vm, gfn_of(f.walk.gpa), start);
+    }
     if (vm->tracing.ring)
         record(vm, &f, error, o, answered, start, cycles);
     return o;

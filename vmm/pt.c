@@ -196,6 +196,29 @@ static void fold(struct pt_row *a, const struct pt_row *b)
     a->pages += b->pages;
 }
 
+bool pt_row_clip(struct pt_row *r, la_t first, la_t last)
+{
+    const uint64_t from = first & ~(la_t)PAGE_MASK, to = last | PAGE_MASK;
+    const uint64_t end = (uint64_t)r->la + ((uint64_t)r->pages << PAGE_SHIFT) - 1;
+    if (end < from || r->la > to)
+        return false;
+    const uint32_t cut = r->la < from ? (uint32_t)((from - r->la) >> PAGE_SHIFT) : 0;
+    r->la += cut << PAGE_SHIFT;
+    r->pages = (uint32_t)(((end < to ? end : to) + 1 - r->la) >> PAGE_SHIFT);
+    if (cut && r->guest_maps)
+        r->gpa = r->gpas_run ? r->gpa + gpa_of(cut) : 0;
+    if (cut && r->frame != FRAME_NONE && r->frame != POOL_ZERO_FRAME) {
+        const frame_t f = r->frames_run ? r->frame + cut : FRAME_NONE;
+        const uint32_t bits = r->backing.raw & PAGE_MASK;
+        r->frame = f;
+        r->backing.raw = (f != FRAME_NONE ? f << PAGE_SHIFT : 0) | bits;
+    }
+    if (cut && pte_is_swap(r->backing))
+        r->backing = pte_make_swap(pte_swap_area(r->backing),
+                                   r->slots_run ? pte_swap_slot(r->backing) + cut : 0);
+    return true;
+}
+
 void pt_begin(struct pt_iter *it, struct vm *vm, la_t first, la_t last)
 {
     it->vm = vm;

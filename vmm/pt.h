@@ -58,6 +58,11 @@ struct pt_row {
 const char *pt_verdict_word(enum pt_verdict v);
 const char *pt_verdict_text(enum pt_verdict v);
 
+/* Make the row that part of itself that lies in first..last (bytes, both inside); false: none does.
+ * Of pages that do not follow one by one, only the first one's numbers are known: those of another
+ * are left out. */
+bool pt_row_clip(struct pt_row *r, la_t first, la_t last);
+
 /* Does the row say that the CPU may do something else than the guest's tables and what backs the
  * page let it? */
 bool pt_differs(enum pt_verdict v);

@@ -319,6 +319,11 @@ static int arm_timeout(struct vm *vm, struct errmsg *err)
 
 /* --- life ------------------------------------------------------------------------------------ */
 
+static size_t marks_bytes(const struct vm *vm)
+{
+    return (size_t)(vm->opts.ram >> PAGE_SHIFT) * sizeof *vm->marks;
+}
+
 static int add_memory(struct vm *vm, struct errmsg *err)
 {
     const uint64_t ram = vm->opts.ram;
@@ -345,6 +350,10 @@ static int add_memory(struct vm *vm, struct errmsg *err)
         rc = vm_rom_map_ram(vm);
     if (rc < 0)
         return err_set(err, rc, "guest memory: %s", strerror(-rc));
+    vm->marks = mmap(NULL, marks_bytes(vm), PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (vm->marks == MAP_FAILED)
+        vm->marks = NULL; /* for reports only */
     vm->gmem =
         (struct gmem){.mm = vm->mm, .bytes = ram, .written = on_guest_memory_written, .ctx = vm};
     space_init(vm);
@@ -398,6 +407,8 @@ void vm_destroy(struct vm *vm)
     if (vm->soft)
         vm->soft->ops->destroy(vm->soft);
     trace_insn_destroy(vm->trace);
+    if (vm->marks)
+        munmap(vm->marks, marks_bytes(vm));
     if (vm->code_frame)
         munmap(vm->code_frame, pool_bytes(vm->pool) >> PAGE_SHIFT);
     if (vm->shadow)

@@ -87,6 +87,14 @@ enum vm_end {
     VM_END_HOST,  /* engine or host failed */
 };
 
+/* The last fault of a guest page that the memory manager answered; all 0: none. */
+#define FAULT_MARK_SHIFT 16
+struct fault_mark {
+    uint32_t when;       /* time-stamp counter since stats.start_tsc >> FAULT_MARK_SHIFT, plus 1 */
+    uint32_t path : 24;  /* enum mm_path bits */
+    uint32_t result : 8; /* enum mm_result */
+};
+
 struct vm {
     struct vm_opts opts;
     struct pool *pool;
@@ -116,6 +124,7 @@ struct vm {
     _Atomic bool closing, sleeping;
     uint32_t guest_error;              /* of FAULT_GUEST */
     uint32_t fault_result, fault_path; /* of the last fault that mm answered */
+    struct fault_mark *marks;          /* by guest page of RAM; NULL: not kept */
     struct vm_swap swap;
     struct vm_trace tracing; /* the page trace; off without a ring */
     struct vm_rom rom;

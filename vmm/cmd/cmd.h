@@ -16,8 +16,8 @@ struct cmd {
     int (*run)(int argc, char **argv);
 };
 
-extern const struct cmd cmd_run, cmd_ctl, cmd_pt, cmd_test, cmd_mkswap, cmd_top, cmd_trace,
-    cmd_report, cmd_info, cmd_help;
+extern const struct cmd cmd_run, cmd_ctl, cmd_pt, cmd_explain, cmd_test, cmd_mkswap, cmd_top,
+    cmd_trace, cmd_report, cmd_info, cmd_help;
 
 /* All subcommands, in the order of the help; ends with NULL. Defined in main.c. */
 extern const struct cmd *const cmd_table[];

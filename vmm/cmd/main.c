@@ -10,8 +10,8 @@
 #include "vmm/cmd/nearest.h"
 
 const struct cmd *const cmd_table[] = {
-    &cmd_run,   &cmd_ctl,    &cmd_pt,   &cmd_test, &cmd_mkswap, &cmd_top,
-    &cmd_trace, &cmd_report, &cmd_info, &cmd_help, NULL,
+    &cmd_run, &cmd_ctl,   &cmd_pt,     &cmd_explain, &cmd_test, &cmd_mkswap,
+    &cmd_top, &cmd_trace, &cmd_report, &cmd_info,    &cmd_help, NULL,
 };
 
 static int unknown_command(const char *name)

@@ -175,24 +175,6 @@ static void show_tables(struct shower *s, const struct ptdump *d)
     show_row(s, &open);
 }
 
-/* The part of a row that lies in first..last. */
-static bool clip(struct pt_row *r, const struct opt_range *range)
-{
-    const uint64_t first = range->first & ~(uint64_t)PAGE_MASK, last = range->last | PAGE_MASK;
-    const uint64_t end = (uint64_t)r->la + ((uint64_t)r->pages << PAGE_SHIFT) - 1;
-    if (end < first || r->la > last)
-        return false;
-    const uint32_t cut = r->la < first ? (uint32_t)((first - r->la) >> PAGE_SHIFT) : 0;
-    r->la += cut << PAGE_SHIFT;
-    r->pages = (uint32_t)(((end < last ? end : last) + 1 - r->la) >> PAGE_SHIFT);
-    /* Where not all follow one by one, only the first page's numbers are known. */
-    if (cut && r->guest_maps)
-        r->gpa += gpa_of(cut);
-    if (cut && r->frame != FRAME_NONE && r->frame != POOL_ZERO_FRAME)
-        r->frame += cut;
-    return true;
-}
-
 int pt_show_dump(const struct pt_args *a)
 {
     struct shower s = {a, ""};
@@ -209,7 +191,7 @@ int pt_show_dump(const struct pt_args *a)
     if (d->has_rows) {
         for (uint32_t i = 0; i < d->rows; i++) {
             struct pt_row r = d->row[i];
-            if (clip(&r, &a->range))
+            if (pt_row_clip(&r, (la_t)a->range.first, (la_t)a->range.last))
                 show_row(&s, &r);
         }
     } else {

@@ -16,6 +16,7 @@
 #include "vmm/cmd/run_pages.h"
 #include "vmm/control/client.h"
 #include "vmm/control/control.h"
+#include "vmm/explain.h"
 #include "vmm/gdb/gdb.h"
 #include "vmm/pt_print.h"
 #include "vmm/vm.h"
@@ -43,6 +44,7 @@ enum {
     O_QUIET,
     O_HELD,
     O_CONTROL,
+    O_EXPLAIN,
     O_GDB,
     O_GDB_S,
     O_TRACE,
@@ -92,6 +94,7 @@ static const struct opt table[] = {
     {"S", O_HELD, OPT_NONE},
     {"paused", O_HELD, OPT_NONE},
     {"control", O_CONTROL, OPT_VALUE},
+    {"explain", O_EXPLAIN, OPT_VALUE},
     {"q", O_QUIET, OPT_NONE},
     {"quiet", O_QUIET, OPT_NONE},
     {"trace-insn", O_TRACE, OPT_VALUE},
@@ -135,6 +138,8 @@ struct run_args {
     bool stats, stats_json, pt, json, quiet;
     struct opt_range range;
     bool range_given;
+    bool explains;
+    uint64_t explain; /* linear address */
     const char *output, *trace, *control, *screen, *serial;
     FILE *screen_file, *serial_file;
     const char *gdb; /* where to listen; NULL: nowhere */
@@ -311,6 +316,10 @@ static int take_option(struct run_args *a, struct opts *o, int id)
     case O_KVM: a->vm.kvm_path = o->value; break;
     case O_HELD: a->vm.held = true; break;
     case O_CONTROL: a->control = o->value; break;
+    case O_EXPLAIN:
+        rc = opt_u64(o->value, 0, UINT32_MAX, &a->explain, &e);
+        a->explains = true;
+        break;
     case O_GDB: a->gdb = o->value; break;
     case O_GDB_S: a->gdb = GDB_DEFAULT; break;
     case O_QUIET: a->quiet = true; break;
@@ -414,6 +423,14 @@ static void print_reports(const struct run_args *a, struct vm *vm, FILE *out)
             pt_print_json(vm, first, last, out);
         else
             pt_print(vm, first, last, out);
+    }
+    if (a->explains) {
+        struct explanation x;
+        explain_page(vm, (la_t)a->explain, &x);
+        if (a->json)
+            explain_print_json(&x, out);
+        else
+            explain_print(&x, out);
     }
     if (a->stats)
         vm_report_stats(vm, a->stats_json || a->json, out);
@@ -710,6 +727,7 @@ const struct cmd cmd_run = {
         "  --pt [RANGE]           at the end: guest PTE, backing PTE and shadow PTE of each page "
         "and\n"
         "                         why they differ; RANGE is START-END or START+LEN\n"
+        "  --explain ADDRESS      at the end: one page in words, as umbra explain\n"
         "  --stats[=json]         at the end: traps by kind, faults by path, with mean and p99\n"
         "  --json                 tables as JSON\n"
         "  --audit[=N]            check every invariant after every trap, or every N-th (slow)\n"

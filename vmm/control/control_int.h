@@ -91,6 +91,7 @@ int arg_need(struct request *r, const char *name);
 int control_call(struct control *c, struct request *r, void (*fn)(struct vm *, void *), void *ctx);
 
 /* The commands, each file's ending with name == NULL. */
-extern const struct command commands_machine[], commands_memory[], commands_pt[], commands_dump[];
+extern const struct command commands_machine[], commands_memory[], commands_pt[], commands_dump[],
+    commands_explain[];
 
 #endif
