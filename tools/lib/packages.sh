@@ -27,6 +27,12 @@ gdb              # the debugger that tests attach to guests
 libvirt-daemon-driver-qemu # a real QEMU behind libvirt, for comparisons
 '
 
+packages_images='
+cpio             # packs the initramfs of Linux guests
+xz-utils         # unpacks a kernel
+zstd             # another one
+'
+
 packages_clang='
 clang            # second compiler: other warnings, other code
 '
