@@ -419,6 +419,7 @@ static const struct msr_row msrs[] = {
     {MSR_APIC_BASE, 0xfee00900, true, true},
     {MSR_APIC_BASE, 1, true, false},
     {MSR_APIC_BASE, 1ull << 40, true, false},
+    {MSR_TSC_ADJUST, 0, false, false},
     {MSR_UCODE_REV, 0, true, true},
     {MSR_UCODE_WRITE, 0, false, true},
     {MSR_MTRR_CAP, 0, true, false},
@@ -487,6 +488,22 @@ Test(msr, tsc_is_written_by_its_offset)
     world_free(w);
 }
 
+Test(msr, tsc_adjust_is_what_was_written_to_the_tsc)
+{
+    struct world *w = world_new(0);
+    own_cpuid(w);
+    policy = (struct cpuid_policy){.tsc_khz = 1000000};
+    w->c->tsc_offset = 0x500000003;
+    w->c->gpr[R_ECX] = MSR_TSC_ADJUST;
+    WORLD_CODE(w, 0x0f, 0x32, 0x40, 0x0f, 0x30);
+    for (int k = 0; k < 3; k++)
+        cr_assert_eq(world_step(w).vector, -1);
+    cr_expect_eq(w->c->gpr[R_EDX], 5);
+    cr_expect_eq(w->c->tsc_offset, 0x500000004);
+    world_free(w);
+    policy = (struct cpuid_policy){0};
+}
+
 Test(msr, rdpmc_has_no_counter)
 {
     for (unsigned cpl = 0; cpl < 4; cpl += 3) {
@@ -547,15 +564,41 @@ Test(cpuid, brand_string_and_last_leaves)
     const struct cpuid_policy none = {0};
     uint32_t r[12], last[4], beyond[4];
     query(&none, 0x80000000, last);
-    cr_expect_eq(last[0], 0x80000004);
+    cr_expect_eq(last[0], 0x80000007);
     for (unsigned k = 0; k < 3; k++)
         query(&none, 0x80000002 + k, r + 4 * k);
     cr_expect_str_eq((const char *)r, "Umbra");
     query(&none, 2, last);
     query(&none, 0x17, beyond);
     cr_expect_arr_eq(last, beyond, sizeof last, "CPUID: beyond the last, the last basic leaf");
-    query(&none, 0x80000005, beyond);
+    query(&none, 0x80000008, beyond);
     cr_expect_arr_eq(last, beyond, sizeof last);
+}
+
+/* A kernel that takes the TSC's rate from here need not measure it, and must come to the same. */
+Test(cpuid, rate_of_the_tsc)
+{
+    static const uint32_t khz[] = {1000000, 2400000, 3892275, 4200000};
+    uint32_t r[4];
+    for (size_t k = 0; k < sizeof khz / sizeof *khz; k++) {
+        const struct cpuid_policy p = {.tsc_khz = khz[k]};
+        query(&p, 0, r);
+        cr_expect_eq(r[0], 0x16);
+        query(&p, 0x15, r);
+        const uint32_t told = r[2] / 1000 * r[1] / r[0]; /* in 32 bits, as Linux does */
+        cr_expect(abs((int)(told - khz[k])) <= (int)(khz[k] / 100000), "%u kHz told as %u", khz[k],
+                  told);
+        query(&p, 0x16, r);
+        cr_expect_eq(r[0], khz[k] / 1000);
+        query(&p, 0x80000007, r);
+        cr_expect_eq(r[3], CPUID_87_EDX_INVARIANT);
+        query(&p, 7, r);
+        cr_expect_eq(r[1], CPUID_7_EBX_TSC_ADJUST);
+        cr_expect_eq(r[2], 0, "a longer list of leaves offers no UMIP by itself");
+    }
+    const struct cpuid_policy unknown = {.umip = true};
+    query(&unknown, 0x80000007, r);
+    cr_expect_eq(r[3], 0);
 }
 
 Test(cpuid, apic_flag_follows_its_enable_bit)

@@ -17,12 +17,17 @@
 
 /* --- what the engines ask -------------------------------------------------------------------- */
 
+#define VM_TSC_KHZ 1000000u
+
+_Static_assert(CPUID_CRYSTAL_HZ == 1000000000u / LAPIC_TICK, "CPUID tells the APIC timer's clock");
+
+/* Beside kvm the TSC is the hardware's, for guest code reads it there. Without, it is the devices'
+ * clock, in ns: what a guest measures with one of them it measures with the other. */
 static uint64_t on_tsc(void *ctx)
 {
     const struct vm *vm = ctx;
-    if (vm_clock_counts(vm))
-        return vm_clock_now(vm) + vm->cpu.tsc_offset;
-    return stats_now() + vm->tsc_base + vm->cpu.tsc_offset;
+    const uint64_t ticks = vm->kvm ? stats_now() + vm->tsc_base : vm_board_now(vm);
+    return ticks + vm->cpu.tsc_offset;
 }
 
 /* Load the four page-directory-pointer entries that PAE keeps in the processor (SDM vol. 3, 4.4.1).
@@ -266,10 +271,14 @@ static int add_engines(struct vm *vm, struct errmsg *err)
     int rc = choose_kvm(vm, &env, err);
     if (rc < 0)
         return rc;
-    vm->tsc_base = vm->kvm ? kvm_engine_tsc_offset(vm->kvm) : 0 - stats_now();
+    vm->tsc_base = vm->kvm ? kvm_engine_tsc_offset(vm->kvm) : 0;
     const struct soft_engine_env senv = {
         .ctx = vm,
-        .cpuid = {.pae = true, .nx = true, .apic = !vm->opts.no_apic, .hypervisor = true},
+        .cpuid = {.pae = true,
+                  .nx = true,
+                  .apic = !vm->opts.no_apic,
+                  .hypervisor = true,
+                  .tsc_khz = vm->kvm ? kvm_engine_tsc_khz(vm->kvm) : VM_TSC_KHZ},
         .mmio_read = vm_board_mmio_read,
         .mmio_write = vm_board_mmio_write,
         .io_many = vm_board_io_many,

@@ -33,15 +33,23 @@ enum cpuid_1_edx {
 };
 #define CPUID_1_ECX_HYPERVISOR (1u << 31)
 #define CPUID_7_ECX_UMIP       (1u << 2)
+#define CPUID_7_EBX_TSC_ADJUST (1u << 1)
 #define CPUID_81_EDX_NX        (1u << 20)
+#define CPUID_87_EDX_INVARIANT (1u << 8) /* the TSC's rate never changes */
+
+/* What leaf 0x15 calls the core crystal, in Hz: the TSC is told as a multiple of it, and it is the
+ * local APIC timer's clock before its divider, which a kernel that believes the leaf does not
+ * measure any more. */
+#define CPUID_CRYSTAL_HZ 1000000000u
 
 /* What a machine may add to or take from the base. */
 struct cpuid_policy {
-    bool pae;        /* three-level paging */
-    bool nx;         /* execute-disable; needs pae */
-    bool umip;       /* CR4.UMIP */
-    bool apic;       /* there is a local APIC */
-    bool hypervisor; /* leaf 1 says so, leaf 0x40000000 signs "UmbraUmbra" */
+    bool pae;         /* three-level paging */
+    bool nx;          /* execute-disable; needs pae */
+    bool umip;        /* CR4.UMIP */
+    bool apic;        /* there is a local APIC */
+    bool hypervisor;  /* leaf 1 says so, leaf 0x40000000 signs "UmbraUmbra" */
+    uint32_t tsc_khz; /* at which the TSC counts, always; leaves 0x15 and 0x16 tell. 0: not known */
 };
 
 /* One answer: EAX, EBX, ECX, EDX. Leaves beyond the last are answered as the last basic one (SDM

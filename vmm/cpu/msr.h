@@ -12,6 +12,7 @@ enum msr {
     MSR_PLATFORM_ID = 0x17,
     MSR_APIC_BASE = 0x1b,
     MSR_EBL_CR_POWERON = 0x2a,
+    MSR_TSC_ADJUST = 0x3b,
     MSR_UCODE_WRITE = 0x79,
     MSR_UCODE_REV = 0x8b,
     MSR_FSB_FREQ = 0xcd,
@@ -26,8 +27,8 @@ enum msr {
 };
 
 /* efer_allowed: bits of EFER that CPUID offers; 0: there is no EFER.
- * MSR_TSC is the caller's: only the engine knows the time. false: no such register, or a value that
- * it refuses: #GP(0). */
+ * MSR_TSC and MSR_TSC_ADJUST are the caller's: only the engine knows the time. false: no such
+ * register, or a value that it refuses: #GP(0). */
 bool msr_read(const struct cpu *c, uint32_t msr, uint64_t efer_allowed, uint64_t *val);
 bool msr_write(struct cpu *c, uint32_t msr, uint64_t efer_allowed, uint64_t val);
 /* Would msr_read() know it? */

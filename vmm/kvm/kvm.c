@@ -738,6 +738,11 @@ uint64_t kvm_engine_tsc_offset(const struct engine *e)
     return ((const struct kvm_engine *)(const void *)e)->m.tsc_offset;
 }
 
+uint32_t kvm_engine_tsc_khz(const struct engine *e)
+{
+    return ((const struct kvm_engine *)(const void *)e)->m.tsc_khz;
+}
+
 bool kvm_engine_native_ring0(const struct engine *e)
 {
     return ((const struct kvm_engine *)(const void *)e)->opts.native_ring0;

@@ -33,5 +33,7 @@ int kvm_engine_fpu_fetch(struct engine *e);
 
 /* What RDTSC gives in the guest, less what it gives here. */
 uint64_t kvm_engine_tsc_offset(const struct engine *e);
+/* Its rate; 0 if it is not known, or not the same always. */
+uint32_t kvm_engine_tsc_khz(const struct engine *e);
 
 #endif

@@ -1,4 +1,5 @@
 /* See machine.h. */
+#include <cpuid.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -6,6 +7,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "vmm/cpu/cpuid.h"
 #include "vmm/cpu/msr.h"
 #include "vmm/kvm/machine.h"
 
@@ -216,8 +218,12 @@ static int set_sregs(const struct kvm_host *h, struct machine *m)
     return 0;
 }
 
-static void read_tsc_offset(struct machine *m)
+static void read_tsc(struct machine *m)
 {
+    const int khz = ioctl(m->vcpu_fd, KVM_GET_TSC_KHZ);
+    uint32_t a, b, c, d = 0;
+    const bool steady = __get_cpuid(0x80000007u, &a, &b, &c, &d) && (d & CPUID_87_EDX_INVARIANT);
+    m->tsc_khz = khz > 0 && steady ? (uint32_t)khz : 0;
     _Alignas(struct kvm_msrs)
         uint8_t buf[sizeof(struct kvm_msrs) + sizeof(struct kvm_msr_entry)] = {0};
     struct kvm_msrs *msrs = (struct kvm_msrs *)(void *)buf;
@@ -242,7 +248,7 @@ static int create_vcpu(const struct kvm_host *h, struct machine *m)
         m->run = NULL;
         return -errno;
     }
-    read_tsc_offset(m);
+    read_tsc(m);
     return set_cpuid(h, m);
 }
 

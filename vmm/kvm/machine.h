@@ -21,6 +21,7 @@ struct machine {
     uint8_t *mon;        /* the monitor's pages, MON_PAGES of them */
     bool umip;           /* CR4.UMIP is on */
     uint64_t tsc_offset; /* of the vCPU to the host */
+    uint32_t tsc_khz;    /* of the vCPU's TSC; 0: not known, or it changes */
     bool cpuid_faults;   /* CPUID at CPL 3 raises #GP, so the monitor answers it */
 };
 

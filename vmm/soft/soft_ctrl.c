@@ -26,6 +26,16 @@ static void ask_cpuid(struct soft *s, uint32_t leaf, uint32_t out[4])
     env->cpuid(env->ctx, leaf, 0, out);
 }
 
+/* Zeros where there is no such leaf. */
+static void ask_leaf_7(struct soft *s, uint32_t out[4])
+{
+    ask_cpuid(s, 0, out);
+    if (out[0] >= 7)
+        ask_cpuid(s, 7, out);
+    else
+        memset(out, 0, 4 * sizeof *out);
+}
+
 uint32_t soft_cr4_allowed(struct soft *s)
 {
     uint32_t id[4], allowed = CR4_PCE;
@@ -34,13 +44,17 @@ uint32_t soft_cr4_allowed(struct soft *s)
     for (size_t k = 0; k < sizeof cr4_features / sizeof *cr4_features; k++)
         if (id[3] >> cr4_features[k].edx_bit & 1)
             allowed |= cr4_features[k].cr4;
-    ask_cpuid(s, 0, id);
-    if (id[0] >= 7) {
-        ask_cpuid(s, 7, id);
-        if (id[2] & 1u << 2)
-            allowed |= CR4_UMIP;
-    }
+    ask_leaf_7(s, id);
+    if (id[2] & 1u << 2)
+        allowed |= CR4_UMIP;
     return allowed;
+}
+
+bool soft_tsc_adjusts(struct soft *s)
+{
+    uint32_t id[4];
+    ask_leaf_7(s, id);
+    return (id[1] & 1u << 1) != 0;
 }
 
 /* NXE where CPUID offers NX; SYSCALL and long mode are not implemented. */

@@ -54,6 +54,8 @@ void soft_op_rdmsr(struct soft *s, const struct insn *i)
     soft_need_cpl0(s);
     if (msr == MSR_TSC)
         v = now(s);
+    else if (msr == MSR_TSC_ADJUST && soft_tsc_adjusts(s))
+        v = c->tsc_offset; /* both move with each write of either (SDM vol. 3, 18.17.3) */
     else if (!msr_read(c, msr, soft_efer_allowed(s), &v) &&
              !(env->rdmsr && env->rdmsr(env->ctx, msr, &v)))
         soft_raise_err(s, VEC_GP, 0);
@@ -84,6 +86,10 @@ static bool write_msr(struct soft *s, uint32_t msr, uint64_t v)
 
     if (msr == MSR_TSC) {
         c->tsc_offset += v - now(s);
+        return true;
+    }
+    if (msr == MSR_TSC_ADJUST && soft_tsc_adjusts(s)) {
+        c->tsc_offset = v;
         return true;
     }
     if (msr == MSR_EFER && efer)

@@ -177,9 +177,10 @@ void soft_task_commit(struct soft *s, const struct task_args *a);
 /* A port was accessed: DR6 bits of I/O breakpoints that match (SDM vol. 3, 17.2.4). */
 void soft_debug_io(struct soft *s, uint16_t port, unsigned size);
 
-/* Features of the guest's CPUID that decide over CR4 and EFER bits. */
+/* Features of the guest's CPUID that decide over CR4 and EFER bits, and over IA32_TSC_ADJUST. */
 uint32_t soft_cr4_allowed(struct soft *s);
 uint64_t soft_efer_allowed(struct soft *s);
+bool soft_tsc_adjusts(struct soft *s);
 
 /* #GP(0) unless CPL is 0. */
 static inline void soft_need_cpl0(struct soft *s)
