@@ -1,5 +1,4 @@
-/* The keyboard controller, A20, reset, and the PCI ports where nothing is; and all devices
- * together. */
+/* The keyboard controller, A20, reset, the PCI ports; and all devices together. */
 #include <criterion/criterion.h>
 #include <string.h>
 
@@ -241,12 +240,26 @@ Test(kbd, every_byte_to_both_ports_is_survived)
     cr_assert_leq(board.kbd.count, (unsigned)KBD_QUEUE);
 }
 
-Test(board, pci_scan_finds_nothing)
+Test(board, pci_scan_finds_the_host_bridge_and_nothing_else)
 {
     bus_out(&board.bus, 0xcf8, 0x80000000, 4);
     cr_assert_eq(bus_in(&board.bus, 0xcf8, 4), 0x80000000u, "mechanism 1 is there");
-    for (uint32_t dev = 0; dev < 32; dev++) {
-        bus_out(&board.bus, 0xcf8, 0x80000000 | dev << 11, 4);
+    cr_expect_eq(bus_in(&board.bus, 0xcfc, 4), 0x10001234u);
+    cr_expect_eq(bus_in(&board.bus, 0xcfc, 2), 0x1234u);
+    cr_expect_eq(bus_in(&board.bus, 0xcff, 1), 0x10u);
+    bus_out(&board.bus, 0xcf8, 0x80000008, 4);
+    cr_expect_eq(bus_in(&board.bus, 0xcfe, 2), 0x0600u, "class: host bridge");
+    bus_out(&board.bus, 0xcf8, 0x8000000c, 4);
+    cr_expect_eq(bus_in(&board.bus, 0xcfe, 1), 0u, "one function, header of type 0");
+    for (uint32_t reg = 0x10; reg < 0x100; reg += 4) {
+        bus_out(&board.bus, 0xcf8, 0x80000000 | reg, 4);
+        bus_out(&board.bus, 0xcfc, UINT32_MAX, 4);
+        cr_expect_eq(bus_in(&board.bus, 0xcfc, 4), 0u, "no BAR, no capability");
+    }
+    bus_out(&board.bus, 0xcf8, 0, 4);
+    cr_expect_eq(bus_in(&board.bus, 0xcfc, 4), UINT32_MAX, "not enabled");
+    for (uint32_t fn = 1; fn < 0x10000; fn++) {
+        bus_out(&board.bus, 0xcf8, 0x80000000 | fn << 8, 4);
         cr_assert_eq(bus_in(&board.bus, 0xcfc, 4), 0xffffffffu);
         cr_assert_eq(bus_in(&board.bus, 0xcfe, 2), 0xffffu);
         bus_out(&board.bus, 0xcfc, 0x12345678, 4);

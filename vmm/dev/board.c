@@ -56,7 +56,7 @@ int board_init(struct board *b, const struct board_config *c)
                         c->ram_bytes)) != 0 ||
         (err = a20_init(&b->a20, &b->bus, c->a20, c->reset)) != 0 ||
         (err = kbd_init(&b->kbd, &b->bus, &b->a20, irq(b, IRQ_KBD))) != 0 ||
-        (err = pcinone_init(&b->pci, &b->bus, c->reset)) != 0 ||
+        (err = pcihost_init(&b->pci, &b->bus, c->reset)) != 0 ||
         (err = vga_init(&b->vga, &b->bus, &b->mmio, c->clock)) != 0 || (err = init_ide(b, c)) != 0)
         return err;
     if ((err = debugcon_init(&b->debugcon, &b->bus, c->debugcon, c->debugcon_ctx)) != 0)

@@ -14,7 +14,7 @@
 #include "vmm/dev/kbd.h"
 #include "vmm/dev/lines.h"
 #include "vmm/dev/mmio.h"
-#include "vmm/dev/pcinone.h"
+#include "vmm/dev/pcihost.h"
 #include "vmm/dev/pic.h"
 #include "vmm/dev/pit.h"
 #include "vmm/dev/rtc.h"
@@ -30,7 +30,7 @@ struct board {
     struct rtc rtc;
     struct a20 a20;
     struct kbd kbd;
-    struct pcinone pci;
+    struct pcihost pci;
     struct vga vga;
     struct uart com1;
     struct exitport exitport;
