@@ -126,16 +126,17 @@ static enum fault_outcome resolve(struct vm *vm, const struct fault *f)
         return violation(vm, f);
     if (m.result > MM_SPURIOUS)
         return mm_failed(vm, f, m.result);
+    const bool watch = vm_kvm_walks(vm, f->acc.user);
     if (f->acc.write) {
         shadow_table_written(vm->shadow, gfn);
         /* Code that the soft CPU holds decoded must go before another engine may write its frame.
          */
-        if (vm->code_frame && vm->code_frame[m.frame]) {
+        if (watch && vm->code_frame[m.frame]) {
             vm->code_frame[m.frame] = false;
             soft_code_written(soft_engine_cpu(vm->soft), m.frame, 0, PAGE_SIZE);
         }
     }
-    const bool code = vm->code_frame && vm->code_frame[m.frame];
+    const bool code = watch && vm->code_frame[m.frame];
     if (shadow_map(vm->shadow, f->la & ~PAGE_MASK, f->acc.user, &f->walk, m.frame,
                    m.writable && !code && !vm_rom_locked(vm, f->walk.gpa)) < 0)
         return quota_too_small(vm);

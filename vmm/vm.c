@@ -119,6 +119,13 @@ static void on_fpu_use(void *ctx)
         vm_finish(vm, VM_END_HOST, "kvm: reading the FPU state: %s", strerror(-rc));
 }
 
+/* Where ring 0 runs on the soft CPU, which knows its own stores to code byte by byte, kvm walks
+ * nothing but what serves user rights. */
+bool vm_kvm_walks(const struct vm *vm, bool user)
+{
+    return vm->kvm && (kvm_engine_native_ring0(vm->kvm) || shadow_serves_user(vm->shadow, user));
+}
+
 static void on_code_frame(void *ctx, frame_t f, gfn_t gfn, bool cached)
 {
     struct vm *vm = ctx;
@@ -126,10 +133,11 @@ static void on_code_frame(void *ctx, frame_t f, gfn_t gfn, bool cached)
     vm->code_frame[f] = cached;
     if (!cached)
         return;
-    shadow_write_protect(vm->shadow, gfn, 1);
+    const bool user_only = !kvm_engine_native_ring0(vm->kvm);
+    shadow_write_protect_code(vm->shadow, gfn, user_only);
     mm_page_info(vm->as->mm, gfn, &i);
     if (i.maps > 1) /* shared memory may be writable elsewhere */
-        shadow_write_protect_frame(vm->shadow, f);
+        shadow_write_protect_frame(vm->shadow, f, user_only);
 }
 
 static void on_guest_memory_written(void *ctx, gpa_t gpa, frame_t f, uint32_t len, bool by_walk)

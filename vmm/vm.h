@@ -214,6 +214,9 @@ void vm_board_wake(struct vm *vm);
 uint64_t vm_board_freeze(struct vm *vm);
 void vm_board_thaw(struct vm *vm, uint64_t frozen);
 
+/* May the kvm engine translate by this view's tables? */
+bool vm_kvm_walks(const struct vm *vm, bool user);
+
 /* End the machine because page gpa, which is `what`, could not be had: err is -EIO (its content
  * cannot be read back) or -ENOMEM (there is no frame for it). */
 void fault_no_page(struct vm *vm, int err, const char *what, gpa_t gpa);
