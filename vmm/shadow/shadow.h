@@ -161,7 +161,8 @@ void shadow_zap(struct shadow *sh, gfn_t gfn, uint32_t n);
 void shadow_write_protect(struct shadow *sh, gfn_t gfn, uint32_t n);
 /* Does this view also serve accesses with user rights? With paging off there is but one view. */
 bool shadow_serves_user(const struct shadow *sh, bool user);
-/* Take the right to write from the mappings of gfn: user_only, from those that serve user rights. */
+/* Take the right to write from the mappings of gfn: user_only, from those that serve user rights.
+ */
 void shadow_write_protect_code(struct shadow *sh, gfn_t gfn, bool user_only);
 /* The same for every mapping of a frame, in all spaces. Looks at every entry. */
 void shadow_write_protect_frame(struct shadow *sh, frame_t f, bool user_only);
