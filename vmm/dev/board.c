@@ -77,7 +77,7 @@ void board_reset(struct board *b)
     pit_init(&b->pit, again, b->clock, irq(b, IRQ_PIT));
     a20_init(&b->a20, again, b->a20_line, b->reset_line);
     kbd_init(&b->kbd, again, &b->a20, irq(b, IRQ_KBD));
-    pcinone_init(&b->pci, again, b->reset_line);
+    pcihost_init(&b->pci, again, b->reset_line);
     for (unsigned i = 0; i < IDE_CHANNELS; i++)
         ide_reset(&b->ide[i]);
     for (uint16_t reg = 4; reg > 0;
