@@ -551,12 +551,24 @@ static bool same_memory(struct senv *e, uint32_t esp)
     return memcmp(host, soft, DATA_PAGES * PAGE_SIZE) == 0;
 }
 
+static bool memory_fault(int vector)
+{
+    return vector == VEC_SS || vector == VEC_GP || vector == VEC_PF;
+}
+
+static bool at_cmps(const struct native32_state *st)
+{
+    const uint32_t at = st->eip - CODE;
+    return at < prog_len && native32_is_cmps(prog + at, prog_len - at);
+}
+
 static const char *differs(const struct native32_state *st, const struct native32_result *res,
                            const struct soft_result *r, struct senv *e)
 {
-    if (res->vector != r->vector)
+    const bool either = memory_fault(res->vector) && memory_fault(r->vector) && at_cmps(st);
+    if (res->vector != r->vector && !either)
         return "vector";
-    if (res->vector == VEC_PF && res->cr2 != r->la)
+    if (!either && res->vector == VEC_PF && res->cr2 != r->la)
         return "CR2";
     if (res->vector >= 0 && res->vector != VEC_PF && res->error != r->error)
         return "error code";

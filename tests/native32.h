@@ -12,7 +12,9 @@
 #ifndef UMBRA_TESTS_NATIVE32_H
 #define UMBRA_TESTS_NATIVE32_H
 
+#include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 #define NATIVE32_CS 0x23
 #define NATIVE32_DS 0x2b
@@ -51,5 +53,16 @@ void native32_put_end(uint8_t *p);
 /* Run from st->eip. On return st is the state at the end, at the faulting instruction, or behind a
  * trapping one. Code that does not end is stopped after 50 to 100 ms. */
 void native32_run(struct native32_state *st, struct native32_result *res);
+
+/* Is this CMPS, which reads two operands? Processors differ in which they read first, and no manual
+ * says (seen: both orders on processors of one vendor), so whose fault it is may differ too. */
+static inline bool native32_is_cmps(const uint8_t *code, size_t n)
+{
+    static const char prefixes[] = "\x26\x2e\x36\x3e\x64\x65\x66\x67\xf0\xf2\xf3";
+    size_t i = 0;
+    while (i < n && code[i] && strchr(prefixes, code[i]))
+        i++;
+    return i < n && (code[i] == 0xa6 || code[i] == 0xa7);
+}
 
 #endif
