@@ -23,6 +23,10 @@ _umbra() {
         mapfile -t COMPREPLY < <(compgen -W "$(_umbra_commands "$umbra") exit-codes" -- "$cur")
         return
     fi
+    if [ "$cmd" = trace ] && [ "$COMP_CWORD" -eq 2 ]; then
+        mapfile -t COMPREPLY < <(compgen -W 'report dump export' -- "$cur")
+        return
+    fi
     case $prev in
         --engine | -engine)
             mapfile -t COMPREPLY < <(compgen -W 'auto kvm soft' -- "$cur")
