@@ -495,6 +495,22 @@ static bool event_mode(struct world *w)
     return true;
 }
 
+/* One table is written again and again, and CR3 loaded each time. */
+static bool event_flood(struct world *w)
+{
+    const uint64_t at = entry_place(w);
+    const uint32_t was = (uint32_t)w->mmu.mem.load(w->ram, at, 4);
+    if (at + 4 > RAM)
+        return true;
+    tell(w, "a flood:");
+    for (unsigned i = 0; i < 20; i++) {
+        if (!store_part(w, at, was ^ (i & 1) << 9, 4))
+            return false;
+        load_registers(w, w->mmu.cr0, w->mmu.cr3, w->mmu.cr4, w->mmu.nxe);
+    }
+    return true;
+}
+
 /* --- events that the guest must not see ------------------------------------------------------- */
 
 static bool fork_or_end(struct world *w)
@@ -661,6 +677,8 @@ static bool live(struct world *w)
         return event_cr3(w);
     if (what < 93)
         return event_mode(w);
+    if (what == 93 && often(w, 20))
+        return event_flood(w);
     return event_host(w);
 }
 

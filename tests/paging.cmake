@@ -7,6 +7,7 @@ add_test(NAME guests_qemu COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/guests_qemu.sh ${C
 set_tests_properties(guests_qemu PROPERTIES TIMEOUT 300 LABELS guest SKIP_RETURN_CODE 77)
 
 umbra_unit_test(test_srmap)
+umbra_unit_test(test_prefetch)
 
 # The random MMU fuzzer: with few table pages, so that most events meet the quota; with enough of them; and
 # with the audits after every event. Long runs: fuzz_mmu --events 100000000 --seed N.

@@ -129,6 +129,50 @@ Test(shadow_reuse, invlpg_reaches_a_view_that_is_not_in_use_yet)
     audit();
 }
 
+/* One more round of a guest that edits a table and loads CR3. */
+static void edit_and_flush(unsigned round)
+{
+    guest_store(TABLE, 100, entry_to(round % 8));
+    load_cr3(PGD);
+}
+
+Test(shadow_reuse, a_table_that_is_written_again_and_again_is_forgotten)
+{
+    struct shadow_stats s;
+    touch(LA, true);
+    for (unsigned i = 0; i < 100; i++)
+        edit_and_flush(i);
+    shadow_get_stats(sh, &s);
+    cr_expect_eq(s.floods, 1);
+    cr_expect_lt(s.unsyncs, 20, "%llu: a table that is not watched does not trap",
+                 (unsigned long long)s.unsyncs);
+    cr_expect(!shadow_table_protected(sh, TABLE));
+    audit();
+    touch(LA, true);
+    cr_expect_eq(seen(LA, true), OLD);
+    cr_expect(shadow_table_protected(sh, TABLE), "used again, watched again");
+    guest_store(TABLE, 0, entry_to(NEW));
+    load_cr3(PGD);
+    cr_expect_eq(seen(LA, true), -1);
+    audit();
+}
+
+Test(shadow_reuse, a_table_that_is_written_and_used_stays)
+{
+    struct shadow_stats s;
+    touch(LA, true);
+    for (unsigned i = 0; i < 100; i++) {
+        edit_and_flush(i);
+        guest_store(TABLE, 1, entry_to(i % 2 ? NEXT : NEW));
+        shadow_invlpg(sh, LA + PAGE_SIZE);
+        touch(LA + PAGE_SIZE, true);
+        cr_assert_eq(seen(LA, true), OLD);
+    }
+    shadow_get_stats(sh, &s);
+    cr_expect_eq(s.floods, 0);
+    audit();
+}
+
 /* An engine that counts what it is told. */
 static unsigned flushes;
 static void on_restricted(struct engine *e, uint32_t off, la_t la, spte_t old, spte_t now)

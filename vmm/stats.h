@@ -37,9 +37,10 @@ struct fault_stat {
 
 struct stats {
     uint64_t start_tsc, start_ns;
-    uint64_t emulated;  /* instructions run by the soft CPU on the kvm engine's behalf */
-    uint64_t mmio;      /* accesses to where no RAM is */
-    uint64_t delivered; /* exceptions delivered to the guest */
+    uint64_t emulated;   /* instructions run by the soft CPU on the kvm engine's behalf */
+    uint64_t mmio;       /* accesses to where no RAM is */
+    uint64_t delivered;  /* exceptions delivered to the guest */
+    uint64_t prefetched; /* neighbours of a page that were mapped with it */
     uint64_t hypercalls;
     uint64_t resets;
     struct hist trap[TRAP_KINDS]; /* the monitor's own time for it, without the guest's */

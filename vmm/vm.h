@@ -187,6 +187,9 @@ enum fault_outcome {
 /* error: W, U and I of enum pf_error say what the access was. */
 enum fault_outcome fault_handle(struct vm *vm, la_t la, uint32_t error);
 
+/* prefetch.c: la has just been mapped as w found; map what lies beside it and needs no work. */
+void prefetch_near(struct vm *vm, la_t la, bool user, const struct walk *w);
+
 /* vm_board.c: devices, time, interrupts. */
 int vm_board_create(struct vm *vm, struct errmsg *err);
 void vm_board_destroy(struct vm *vm);

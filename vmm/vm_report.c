@@ -37,6 +37,8 @@ static void add_memory(struct extras *x, struct vm *vm)
     extra(x, "shadow leaf entries", sh.leaves);
     extra(x, "shadow entries restricted", sh.restricts);
     extra(x, "shadow tables reclaimed", sh.reclaims);
+    extra(x, "shadow tables flooded", sh.floods);
+    extra(x, "neighbours mapped", vm->stats.prefetched);
 }
 
 static void add_engines(struct extras *x, struct vm *vm)

@@ -100,6 +100,7 @@ static void entry_use(struct shadow *sh, uint32_t entry, spte_t val, gpte_t from
     struct shadow_page *sp = &sh->page[entry / ENTRIES];
     if (sp->live++ == 0 && sp->role.kind == ROLE_TABLE && !sp->unsync && sp->role.gfn < MM_GFNS)
         shadow_write_protect_in(sh, sp->role.space, sp->role.gfn, 1);
+    sp->idle = 0;
     sh->snapshot[entry] = from;
     shadow_entry_set(sh, entry, val);
     sh->stats.installs++;
@@ -646,6 +647,18 @@ spte_t shadow_lookup(const struct shadow *sh, la_t la, bool user, gfn_t *gfn)
     if (gfn)
         *gfn = sh->gfns[entry];
     return shadow_entry_get(sh, entry);
+}
+
+unsigned shadow_near(const struct shadow *sh, la_t la, bool user)
+{
+    const uint32_t entry = shadow_find(sh, la, user);
+    unsigned missing = 0;
+    if (entry == NO_ENTRY)
+        return 0;
+    for (uint32_t i = 0; i < SHADOW_NEAR; i++)
+        if (!shadow_entry_used(shadow_entry_get(sh, (entry & ~(SHADOW_NEAR - 1u)) + i)))
+            missing |= 1u << i;
+    return missing;
 }
 
 static void zap_in(struct shadow *sh, uint32_t space, gfn_t gfn, uint32_t n)

@@ -49,6 +49,7 @@ struct shadow_stats {
     uint64_t unsyncs;    /* tables that went out of step */
     uint64_t syncs;      /* tables brought back */
     uint64_t sync_drops; /* entries that a sync found stale */
+    uint64_t floods;     /* tables that were written again and again and forgotten for it */
 };
 
 /* g: guest-physical memory; the shadow registers itself as notifier of its mm. quota: most table
@@ -144,6 +145,11 @@ struct shadow_look {
 };
 void shadow_look_begin(struct shadow *sh, const struct gmode *m, struct shadow_look *was);
 void shadow_look_end(struct shadow *sh, const struct shadow_look *was);
+
+#define SHADOW_NEAR 8 /* pages, aligned, that shadow_near() looks at */
+/* Which of the pages around la, in one view, have no leaf entry although their table is there: bit
+ * i for page i of the aligned SHADOW_NEAR. */
+unsigned shadow_near(const struct shadow *sh, la_t la, bool user);
 
 /* A non-present entry that remembers an MMIO page, and whether it may be written. */
 #define SPTE_MMIO ((uint64_t)0x800)

@@ -5,6 +5,8 @@
  * compares each marked table with what its shadow was made from, drops what differs, and watches
  * the table again.
  */
+#include <string.h>
+
 #include "vmm/shadow/shadow_int.h"
 
 void shadow_set_clock(struct shadow *sh, void (*now)(void *ctx, struct shadow_when *out), void *ctx)
@@ -70,14 +72,20 @@ void shadow_table_written(struct shadow *sh, gfn_t gfn)
 
 /* --- comparing ------------------------------------------------------------------------------- */
 
+/* Where in its table the guest entry lies that one of ours stands for. */
+static uint32_t guest_entry_at(const struct role *r, uint32_t index)
+{
+    if (r->fmt != GPAGING_2LEVEL)
+        return index * 8;
+    /* a guest directory entry spans two of ours */
+    return (r->level == 2 ? r->quadrant * 256u + index / 2 : r->quadrant * ENTRIES + index) * 4;
+}
+
 int shadow_guest_entry(struct shadow *sh, uint32_t page, uint32_t index, gpte_t *out)
 {
     const struct role *r = &sh->page[page].role;
-    const enum gpaging fmt = (enum gpaging)r->fmt;
-    uint32_t at = index * 8;
-    if (fmt == GPAGING_2LEVEL) /* a guest directory entry spans two of ours */
-        at = (r->level == 2 ? r->quadrant * 256u + index / 2 : r->quadrant * ENTRIES + index) * 4;
-    return walk_read(sh->space[r->space].gmem, fmt, ((gpa_t)r->gfn << PAGE_SHIFT) + at, out);
+    return walk_read(sh->space[r->space].gmem, (enum gpaging)r->fmt,
+                     ((gpa_t)r->gfn << PAGE_SHIFT) + guest_entry_at(r, index), out);
 }
 
 /*
@@ -127,28 +135,70 @@ enum shadow_step shadow_step(struct shadow *sh, la_t la, bool user, struct shado
     return step;
 }
 
-static void sync_entry(struct shadow *sh, uint32_t page, uint32_t index)
+/* now: what the guest has; NULL: it cannot be read. */
+static void entry_compare(struct shadow *sh, uint32_t entry, spte_t s, const gpte_t *now)
 {
-    const uint32_t entry = page * ENTRIES + index;
-    const spte_t s = shadow_entry_get(sh, entry);
-    gpte_t now;
-
-    if (!shadow_entry_used(s))
-        return;
-    if (shadow_guest_entry(sh, page, index, &now) == 0 &&
-        still_true(&sh->page[page], s, sh->snapshot[entry], now)) {
-        sh->snapshot[entry] = now;
+    if (now && still_true(&sh->page[entry / ENTRIES], s, sh->snapshot[entry], *now)) {
+        sh->snapshot[entry] = *now;
         return;
     }
     sh->stats.sync_drops++;
     shadow_entry_clear(sh, entry);
 }
 
+static void sync_entry(struct shadow *sh, uint32_t entry)
+{
+    const spte_t s = shadow_entry_get(sh, entry);
+    gpte_t now;
+
+    if (shadow_entry_used(s))
+        entry_compare(sh, entry, s,
+                      shadow_guest_entry(sh, entry / ENTRIES, entry % ENTRIES, &now) == 0 ? &now
+                                                                                          : NULL);
+}
+
 void shadow_sync_page(struct shadow *sh, uint32_t page)
 {
-    for (uint32_t i = 0; i < ENTRIES && sh->page[page].live; i++)
-        sync_entry(sh, page, i);
+    const struct role *r = &sh->page[page].role;
+    int err;
+    /* Looked up once: nothing that is done for an entry calls into mm. */
+    const uint8_t *table = gmem_page(sh->space[r->space].gmem, r->gfn, MM_ACCESS_READ, &err);
+    unsigned left = sh->page[page].live;
+
+    for (uint32_t i = 0; left > 0 && i < ENTRIES; i++) {
+        const uint32_t entry = page * ENTRIES + i;
+        const spte_t s = shadow_entry_get(sh, entry);
+        gpte_t now = {0};
+        if (!shadow_entry_used(s))
+            continue;
+        left--;
+        if (table) {
+            memcpy(&now.raw, table + guest_entry_at(r, i), r->fmt == GPAGING_2LEVEL ? 4 : 8);
+            entry_compare(sh, entry, s, &now);
+        } else {
+            sync_entry(sh, entry);
+        }
+    }
     sh->stats.syncs++;
+}
+
+/*
+ * Flood: a table that the guest has written between so many flushes, each of which compared all of
+ * it, while nothing new was mapped by it. It is forgotten: a table whose shadow is empty is not
+ * watched, and costs nothing until it is used again. One that is in use all the while pays with a
+ * few faults for each FLOOD flushes.
+ */
+#define FLOOD 16
+
+static void detect_flood(struct shadow *sh, uint32_t page)
+{
+    struct shadow_page *sp = &sh->page[page];
+    if (!sp->live || ++sp->idle < FLOOD)
+        return;
+    for (uint32_t i = 0; i < ENTRIES; i++)
+        shadow_entry_clear(sh, page * ENTRIES + i);
+    sp->idle = 0;
+    sh->stats.floods++;
 }
 
 void shadow_sync_all(struct shadow *sh)
@@ -157,6 +207,7 @@ void shadow_sync_all(struct shadow *sh)
         const uint32_t page = sh->unsync - 1;
         const struct shadow_page *sp = &sh->page[page];
         shadow_sync_page(sh, page);
+        detect_flood(sh, page);
         /* Reading the table may have faulted it in, but nothing there takes table pages away. */
         shadow_unsync_remove(sh, page);
         if (sp->live && sp->role.gfn < MM_GFNS)
@@ -173,6 +224,6 @@ void shadow_invlpg(struct shadow *sh, la_t la)
     for (int user = 0; user < 2; user++) {
         const uint32_t entry = shadow_find(sh, la, user);
         if (entry != NO_ENTRY && sh->page[entry / ENTRIES].unsync)
-            sync_entry(sh, entry / ENTRIES, entry % ENTRIES);
+            sync_entry(sh, entry);
     }
 }

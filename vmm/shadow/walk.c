@@ -178,3 +178,25 @@ void walk_guest(struct gmem *g, const struct gmode *m, la_t la, struct walk_acce
     }
     w->dirty = gpte_dirty(w->large ? w->pde : w->pte);
 }
+
+bool walk_sibling(const struct gmode *m, const struct walk *w, la_t la, bool user, gpte_t pte,
+                  struct walk *out)
+{
+    *out = *w;
+    if (w->large) {
+        const uint32_t size = gpte_large_size(m->fmt);
+        out->gpa = (w->gpa & ~(gpa_t)(size - 1)) | (la & (size - 1));
+        return true;
+    }
+    if (!gpte_present(pte) || !(pte.raw & GPTE_A) || gmode_pte_reserved(m, pte))
+        return false;
+    const uint64_t both = pte.raw & w->pde.raw;
+    out->pte = pte;
+    out->pte_at = 0; /* not looked up */
+    out->gpa = gpte_table(pte, m->fmt) | (la & PAGE_MASK);
+    out->writable = (both & GPTE_W) != 0;
+    out->user = (both & GPTE_U) != 0;
+    out->nx = m->nx && ((pte.raw | w->pde.raw) & GPTE_NX);
+    out->dirty = gpte_dirty(pte);
+    return out->user || !user;
+}

@@ -54,6 +54,12 @@ struct walk_access {
 void walk_guest(struct gmem *g, const struct gmode *m, la_t la, struct walk_access acc,
                 bool set_bits, struct walk *out);
 
+/* What the walk for la would find that goes by the same table as w (or by the same large page,
+ * where pte counts for nothing) and whose last entry is pte. false: it would fault in this view, or
+ * would have to set A. */
+bool walk_sibling(const struct gmode *m, const struct walk *w, la_t la, bool user, gpte_t pte,
+                  struct walk *out);
+
 /* Read one entry of a table that lies at gpa (anywhere: where no RAM is, reads give ones). 0 or
  * negative as gmem_read. */
 int walk_read(struct gmem *g, enum gpaging fmt, gpa_t at, gpte_t *out);
