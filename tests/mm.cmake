@@ -16,3 +16,6 @@ add_test(NAME fuzz_mm_threads COMMAND fuzz_mm --seed 7 --runs 4 --events 1000)
 set_tests_properties(fuzz_mm_threads PROPERTIES TIMEOUT 120 LABELS "fast;tsan")
 add_test(NAME fuzz_mm_million COMMAND fuzz_mm --seed 1000 --runs 250 --events 4000)
 set_tests_properties(fuzz_mm_million PROPERTIES TIMEOUT 3600 LABELS long)
+
+# The table of behaviours and tests in docs/mm.md.
+umbra_script_test(behaviours)
