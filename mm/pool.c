@@ -19,6 +19,8 @@ enum {
     LAST_STEP = (8 << 20) / PAGE_SIZE, /* ... up to this, where a system call is lost in zeroing */
     MAX_TABLES = 1 << 18,
     MAX_NODES = 1 << 26,
+    NODES_PER_FRAME = 256, /* as many mappings as a merged frame has; a node is 16 bytes */
+    NODES_MORE = 1 << 16,  /* so that the smallest pools are not short of them */
 };
 
 /* Reserve the frames' address range, aligned so that the kernel can back it with huge pages. */
@@ -70,6 +72,13 @@ static void pool_note_available(struct pool *p)
                           memory_order_relaxed);
 }
 
+/* What guests can make the reverse map grow to: about the pool's size once more. */
+static uint32_t most_nodes(const struct pool *p)
+{
+    const uint64_t n = (uint64_t)p->frames_max * NODES_PER_FRAME + NODES_MORE;
+    return n < MAX_NODES ? (uint32_t)n : MAX_NODES;
+}
+
 static int pool_setup(struct pool *p)
 {
     if (fail_now(p->fail, FAIL_MAP))
@@ -90,7 +99,7 @@ static int pool_setup(struct pool *p)
     if (t == MAP_FAILED)
         return -ENOMEM;
     p->frames = t;
-    err = slab_init(&p->nodes, sizeof(struct rmap_node), MAX_NODES, p->fail);
+    err = slab_init(&p->nodes, sizeof(struct rmap_node), most_nodes(p), p->fail);
     if (!err)
         err = slab_init(&p->tables, PAGE_SIZE, MAX_TABLES, p->fail);
     if (!err)

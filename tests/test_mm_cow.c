@@ -307,6 +307,31 @@ Test(mm_cow, fork_without_memory_leaves_the_parent_whole)
     cr_expect_gt(n, 5);
 }
 
+/* The reverse map is host memory outside the pool: with it, a pool costs little more than twice its
+ * size. */
+Test(mm_cow, forks_without_end_stop_at_a_reverse_map_as_large_as_the_pool)
+{
+    enum { MOST = 4000 };
+    static struct mm *c[MOST];
+    struct kit k;
+    unsigned n = 0;
+    int err = 0;
+    kit_open(&k);
+    for (gfn_t g = 16; g < 64; g++)
+        kit_store(&k, k.mm, g, g);
+    while (n < MOST && (err = mm_fork(k.mm, "c", &c[n])) == 0)
+        n++;
+    cr_expect_eq(err, -ENOMEM, "%u forks", n);
+    cr_expect_leq((uint64_t)n * 48, 64 * 256 + 65536);
+    cr_expect_geq((n + 1) * 48, 64 * 256 + 65536 - 48);
+    kit_audit(&k);
+    while (n > 0)
+        mm_destroy(c[--n]);
+    for (gfn_t g = 16; g < 64; g++)
+        cr_assert_eq(kit_load(&k, k.mm, g), g);
+    kit_close(&k);
+}
+
 Test(mm_cow, copy_without_memory_leaves_the_entry)
 {
     struct kit k;
