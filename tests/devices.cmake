@@ -2,6 +2,7 @@
 umbra_unit_test(test_dev_vga)
 umbra_unit_test(test_dev_keys)
 umbra_unit_test(test_dev_apic)
+umbra_unit_test(test_dev_board)
 
 foreach(engine soft kvm hybrid)
   umbra_guest_test(dev_vga ENGINE ${engine}
@@ -14,4 +15,16 @@ umbra_guest_test(dev_vga_audit ENGINE soft CHECK -g "^1\\.\\." -n "^not ok"
 foreach(engine soft kvm hybrid)
   umbra_guest_test(dev_apic ENGINE ${engine} CHECK -g "^1\\.\\." -n "^not ok"
     RUN ${GUEST_DIR}/dev_apic.elf -m 16M --timeout 100)
+endforeach()
+
+foreach(engine soft kvm hybrid)
+  foreach(guest board ring3)
+    umbra_guest_test(dev_${guest} ENGINE ${engine} CHECK -g "^1\\.\\." -n "^not ok"
+      RUN ${GUEST_DIR}/dev_${guest}.elf -m 16M --timeout 100)
+  endforeach()
+  # Machines of their time had little memory.
+  foreach(memory 2M 4M)
+    umbra_guest_test(dev_vga_${memory} ENGINE ${engine} CHECK -g "^1\\.\\." -n "^not ok"
+      RUN ${GUEST_DIR}/dev_vga.elf -m ${memory} --timeout 100)
+  endforeach()
 endforeach()

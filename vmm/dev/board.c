@@ -57,6 +57,7 @@ int board_init(struct board *b, const struct board_config *c)
         (err = a20_init(&b->a20, &b->bus, c->a20, c->reset)) != 0 ||
         (err = kbd_init(&b->kbd, &b->bus, &b->a20, irq(b, IRQ_KBD))) != 0 ||
         (err = pcihost_init(&b->pci, &b->bus, c->reset)) != 0 ||
+        (err = dma_init(&b->dma, &b->bus)) != 0 ||
         (err = vga_init(&b->vga, &b->bus, &b->mmio, c->clock)) != 0 || (err = init_ide(b, c)) != 0)
         return err;
     if ((err = debugcon_init(&b->debugcon, &b->bus, c->debugcon, c->debugcon_ctx)) != 0)

@@ -9,6 +9,7 @@
 #include "vmm/dev/bus.h"
 #include "vmm/dev/chardev.h"
 #include "vmm/dev/debugcon.h"
+#include "vmm/dev/dma.h"
 #include "vmm/dev/exitport.h"
 #include "vmm/dev/ide.h"
 #include "vmm/dev/kbd.h"
@@ -32,6 +33,7 @@ struct board {
     struct kbd kbd;
     struct pcihost pci;
     struct vga vga;
+    struct dma dma;
     struct uart com1;
     struct exitport exitport;
     struct debugcon debugcon;

@@ -313,7 +313,8 @@ static void store_registers(struct kvm_engine *k)
 static void store_flow(struct kvm_engine *k, uint64_t rip, uint64_t rflags, uint64_t rsp)
 {
     struct cpu *c = k->e.env.cpu;
-    const uint32_t keep = c->cpl == 0 ? FL_IOPL : 0;
+    /* Nothing that the vCPU executes can change IOPL; some hosts drop it. */
+    const uint32_t keep = FL_IOPL;
     c->eip = (uint32_t)rip;
     c->gpr[R_ESP] = (uint32_t)rsp;
     c->eflags = ((uint32_t)rflags & ~keep) | (c->eflags & keep);

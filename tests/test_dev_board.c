@@ -1,0 +1,96 @@
+/* The whole board under random accesses: ports of every width, addresses, time, keys. Nothing
+ * crashes, and the processor's pin says what an acknowledge gives. And the DMA controllers'
+ * flip-flop. */
+#include <criterion/criterion.h>
+#include <stdlib.h>
+
+#include "vmm/dev/board.h"
+
+static struct board board;
+static struct chardev_mem line;
+static uint64_t now;
+static bool intr;
+
+static uint64_t get_now(void *ctx)
+{
+    (void)ctx;
+    return now;
+}
+static void on_intr(void *ctx, unsigned n, bool level)
+{
+    (void)ctx;
+    (void)n;
+    intr = level;
+}
+
+static void fresh(void)
+{
+    static const char input[] = "some input";
+    const struct board_config c = {.clock = {get_now, NULL},
+                                   .com1 = &line.c,
+                                   .intr = {on_intr, NULL, 0},
+                                   .ram_bytes = 16 << 20};
+    chardev_mem_init(&line, input, sizeof input);
+    now = 0;
+    intr = false;
+    cr_assert_eq(board_init(&board, &c), 0);
+}
+
+TestSuite(board, .init = fresh);
+
+Test(board, dma_registers_are_written_and_read_by_halves)
+{
+    bus_out(&board.bus, 0x0c, 0, 1);
+    bus_out(&board.bus, 0x04, 0x34, 1);
+    bus_out(&board.bus, 0x04, 0x12, 1);
+    bus_out(&board.bus, 0x05, 0x78, 1);
+    cr_assert_eq(bus_in(&board.bus, 0x05, 1), 0u, "the high byte's turn");
+    cr_assert_eq(bus_in(&board.bus, 0x04, 1), 0x34u);
+    cr_assert_eq(bus_in(&board.bus, 0x04, 1), 0x12u);
+    bus_out(&board.bus, 0xd0 + 2 * 5, 0, 1); /* the other's master clear */
+    cr_assert_eq(bus_in(&board.bus, 0xde, 1) & 15, 15u);
+    bus_out(&board.bus, 0xd4, 2, 1);
+    cr_assert_eq(bus_in(&board.bus, 0xde, 1) & 15, 11u);
+}
+
+static uint16_t some_port(unsigned r)
+{
+    static const uint16_t places[] = {0x000, 0x020, 0x040, 0x060, 0x070, 0x080,
+                                      0x0a0, 0x0c0, 0x170, 0x1f0, 0x370, 0x3b0,
+                                      0x3c0, 0x3d0, 0x3f0, 0x4d0, 0xcf0, 0x0f0};
+    const uint16_t first = places[(r >> 5) % (sizeof places / sizeof *places)];
+    return (uint16_t)(first + r % 24);
+}
+
+Test(board, random_accesses)
+{
+    unsigned seed = 11;
+
+    for (unsigned i = 0; i < 1000000; i++) {
+        const unsigned r = (unsigned)rand_r(&seed), v = (unsigned)rand_r(&seed) ^ r << 16;
+        const unsigned size = 1u << r % 3;
+        const gpa_t at = (r & 0x100 ? 0xa0000 : r & 0x200 ? LAPIC_BASE : IOAPIC_BASE) + (v & 0xfff);
+        now += v & 0x3fff;
+        switch (r >> 24 & 7) {
+        case 0:
+        case 1: bus_out(&board.bus, some_port(r >> 4), v, size); break;
+        case 2:
+        case 3: bus_in(&board.bus, some_port(r >> 4), size); break;
+        case 4: mmio_write(&board.mmio, at, v, size); break;
+        case 5: mmio_read(&board.mmio, at, size); break;
+        case 6:
+            kbd_key(&board.kbd, (uint8_t)v);
+            board_update(&board);
+            break;
+        default: {
+            const bool was = intr;
+            const int vector = apic_ack(&board.apic);
+            cr_assert_eq(was, vector >= 0, "access %u", i);
+        }
+        }
+        (void)board_deadline(&board);
+        if (line.out_len > 1 << 16)
+            line.out_len = 0;
+    }
+    chardev_close(&line.c);
+}
