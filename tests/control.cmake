@@ -2,7 +2,10 @@
 foreach(engine soft hybrid)
   add_test(NAME control.${engine} COMMAND bash ${CMAKE_CURRENT_SOURCE_DIR}/control.sh $<TARGET_FILE:umbra>
     ${CMAKE_BINARY_DIR}/guest ${engine})
-  set_tests_properties(control.${engine} PROPERTIES TIMEOUT 200 LABELS guest SKIP_RETURN_CODE 77)
+  add_test(NAME control_pages.${engine} COMMAND bash ${CMAKE_CURRENT_SOURCE_DIR}/control_pages.sh
+    $<TARGET_FILE:umbra> ${CMAKE_BINARY_DIR}/guest ${engine})
+  set_tests_properties(control.${engine} control_pages.${engine} PROPERTIES TIMEOUT 300 LABELS guest
+    SKIP_RETURN_CODE 77)
 endforeach()
 umbra_unit_test(test_ptdump)
 umbra_unit_test(test_explain)

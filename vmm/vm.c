@@ -352,7 +352,7 @@ static int add_memory(struct vm *vm, struct errmsg *err)
             (unsigned long long)ram);
     /* all of RAM, the zero frame, and a little for what is in flight */
     const uint64_t pool = vm->opts.pool ? vm->opts.pool : ram + (1u << 20);
-    const struct pool_opts po = {.bytes = pool, .step = VM_POOL_STEP};
+    const struct pool_opts po = {.bytes = pool, .step = VM_POOL_STEP, .fail = vm->opts.fail};
     int rc = pool_create(&po, &vm->pool);
     if (rc < 0)
         return err_set(err, rc,

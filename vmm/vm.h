@@ -40,6 +40,8 @@ enum vm_ring0 { VM_RING0_AUTO, VM_RING0_NATIVE, VM_RING0_SOFT };
  * find room at the same time. */
 #define VM_POOL_SWAP_MIN (256u << 10)
 
+struct failpoint;
+
 struct vm_opts {
     uint64_t ram;  /* bytes, a multiple of PAGE_SIZE */
     uint64_t pool; /* bytes of the frame pool; 0: enough for all of RAM */
@@ -64,6 +66,8 @@ struct vm_opts {
     /* Where pages go that do not fit the pool: vm_swap_open's, stays the caller's and outlives the
      * machine. NULL: nowhere. */
     struct store *store;
+    /* Makes allocations and swap I/O fail on request; outlives the machine. NULL: never. */
+    struct failpoint *fail;
     const char *swap_name; /* its file, for messages; may be NULL */
     bool no_reboot; /* a reset ends the machine, also where there is firmware to start again */
     FILE *debugcon; /* what the guest writes to port 0x402; NULL: nobody listens */

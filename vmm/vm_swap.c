@@ -18,7 +18,7 @@ enum { PAUSE_FIRST = 16, PAUSE_LAST = 4096 };
 
 int vm_swap_open(const struct vm_swap_opts *o, struct store **out, struct errmsg *err)
 {
-    const struct store_opts so = {.path = o->file, .zpool_bytes = o->zpool};
+    const struct store_opts so = {.path = o->file, .zpool_bytes = o->zpool, .fail = o->fail};
     struct mm_err e = {{0}};
     const int rc = store_open(&so, out, &e);
     return rc < 0 ? err_set(err, rc, "%s", e.text) : 0;

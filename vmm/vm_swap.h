@@ -17,13 +17,15 @@
 #include "vmm/errmsg.h"
 
 struct vm;
+struct failpoint;
 
 #define VM_SHARE_DEFAULT 4     /* pages that the sharing scanner looks at after each trap */
 #define VM_SHARE_MAX     65536 /* ... at most */
 
 struct vm_swap_opts {
-    const char *file; /* made by umbra mkswap; NULL: none */
-    uint64_t zpool;   /* bytes of compressed pool; 0: none. Without file it must not be 0 */
+    const char *file;       /* made by umbra mkswap; NULL: none */
+    struct failpoint *fail; /* makes its I/O fail; NULL: never */
+    uint64_t zpool;         /* bytes of compressed pool; 0: none. Without file it must not be 0 */
 };
 
 /* Open the store of a machine to come; give it to vm_create in vm_opts.store and close it after

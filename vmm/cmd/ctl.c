@@ -11,12 +11,16 @@
 #include "vmm/cmd/opts.h"
 #include "vmm/control/client.h"
 
-enum { O_SOCKET = 1, O_JSON, O_PHYSICAL, O_TIMEOUT };
+enum { O_SOCKET = 1, O_JSON, O_PHYSICAL, O_TIMEOUT, O_STICKY };
 
 static const struct opt table[] = {
-    {"socket", O_SOCKET, OPT_VALUE},   {"control", O_SOCKET, OPT_VALUE},
-    {"json", O_JSON, OPT_NONE},        {"physical", O_PHYSICAL, OPT_NONE},
-    {"timeout", O_TIMEOUT, OPT_VALUE}, {NULL, 0, OPT_NONE},
+    {"socket", O_SOCKET, OPT_VALUE},
+    {"control", O_SOCKET, OPT_VALUE},
+    {"json", O_JSON, OPT_NONE},
+    {"physical", O_PHYSICAL, OPT_NONE},
+    {"timeout", O_TIMEOUT, OPT_VALUE},
+    {"sticky", O_STICKY, OPT_NONE},
+    {NULL, 0, OPT_NONE},
 };
 
 /* --- answers for people ---------------------------------------------------------------------- */
@@ -89,6 +93,12 @@ static void print_memory(const json_t *o)
     }
 }
 
+static void print_pages(const json_t *o)
+{
+    if (num(o, "pages"))
+        printf("%lld pages\n", num(o, "pages"));
+}
+
 static void print_nothing(const json_t *o)
 {
     (void)o;
@@ -98,7 +108,7 @@ static void print_nothing(const json_t *o)
 
 struct ctl_args {
     const char *socket;
-    bool json, physical;
+    bool json, physical, sticky;
     uint64_t timeout_ms;
     const char *word[8];
     int words;
@@ -153,6 +163,45 @@ static int args_memory(const struct ctl_args *a, json_t *out)
     return no_more(a, 2);
 }
 
+static int inject_fail(const struct ctl_args *a, json_t *out)
+{
+    struct errmsg e;
+    uint64_t n = 1;
+    if (a->words < 3)
+        return cmd_usage("ctl", "inject fail: what? none, read, write, io or frame");
+    if (a->words > 3 && opt_u64(a->word[3], 1, INT64_MAX, &n, &e) < 0)
+        return cmd_usage("ctl", "inject fail: %s", e.text);
+    json_object_set_new(out, "kind", json_string(a->word[2]));
+    json_object_set_new(out, "count", json_integer((json_int_t)n));
+    json_object_set_new(out, "sticky", json_boolean(a->sticky));
+    return no_more(a, 4);
+}
+
+static int inject_range(const struct ctl_args *a, json_t *out)
+{
+    struct opt_range r;
+    struct errmsg e;
+    if (opt_range(a->word[2], &r, &e) < 0)
+        return cmd_usage("ctl", "inject %s: %s", a->word[1], e.text);
+    if (r.last > UINT32_MAX)
+        return cmd_usage("ctl", "inject %s: '%s' ends above 4 GiB", a->word[1], a->word[2]);
+    json_object_set_new(out, "address", json_integer((json_int_t)r.first));
+    json_object_set_new(out, "size", json_integer((json_int_t)(r.last - r.first + 1)));
+    json_object_set_new(out, "space", json_string(a->physical ? "physical" : "linear"));
+    return no_more(a, 3);
+}
+
+/* What may be injected is the machine's to know. */
+static int args_inject(const struct ctl_args *a, json_t *out)
+{
+    if (a->words < 2)
+        return cmd_usage("ctl", "inject what?");
+    json_object_set_new(out, "what", json_string(a->word[1]));
+    if (strcmp(a->word[1], "fail") == 0)
+        return inject_fail(a, out);
+    return a->words > 2 ? inject_range(a, out) : 0;
+}
+
 static const struct {
     const char *name;
     make_args *args;
@@ -163,7 +212,7 @@ static const struct {
     {"stats", args_none, print_text, false},     {"pause", args_none, print_nothing, false},
     {"resume", args_none, print_nothing, false}, {"step", args_step, print_stand, true},
     {"wait", args_wait, print_stand, true},      {"memory", args_memory, print_memory, false},
-    {"quit", args_none, print_nothing, false},
+    {"inject", args_inject, print_pages, false}, {"quit", args_none, print_nothing, false},
 };
 #define COMMANDS (sizeof commands / sizeof *commands)
 
@@ -224,6 +273,7 @@ static int take_option(struct ctl_args *a, const struct opts *o, int id)
     case O_SOCKET: a->socket = o->value; break;
     case O_JSON: a->json = true; break;
     case O_PHYSICAL: a->physical = true; break;
+    case O_STICKY: a->sticky = true; break;
     default:
         if (opt_u64(o->value, 1, 4000000, &a->timeout_ms, &e) < 0)
             return cmd_usage("ctl", "--timeout: %s", e.text);
@@ -284,11 +334,25 @@ const struct cmd cmd_ctl = {
         "  wait                   until the machine stands or has ended\n"
         "  memory RANGE           bytes by linear address, through the guest's tables; 16 KiB at "
         "most\n"
+        "  inject swap-out RANGE  send its pages to the swap area now\n"
+        "  inject fork, unfork    share all pages copy-on-write with a copy that nobody runs; let "
+        "it go\n"
+        "  inject write-protect RANGE\n"
+        "                         take the right to write from the CPU's shadow\n"
+        "  inject drop-shadow [RANGE]\n"
+        "                         drop the CPU's shadow entries of its pages, or all shadow "
+        "tables\n"
+        "  inject fail none|read|write|io|frame [N]\n"
+        "                         fail the N-th (1st) read from or write to the swap area from "
+        "now, "
+        "or\n"
+        "                         allocation of a frame\n"
         "  quit                   end the machine\n"
         "\n"
         "Options\n"
         "  --socket PATH          the machine's socket (also --control PATH)\n"
-        "  --physical             memory: by guest-physical address\n"
+        "  --physical             memory, inject: by guest-physical address\n"
+        "  --sticky               inject fail: and all later ones\n"
         "  --timeout SECONDS      wait: no longer than that\n"
         "  --json                 the answer as JSON, one line\n"
         "\n"

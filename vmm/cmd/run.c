@@ -8,6 +8,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "mm/failpoint.h"
 #include "mm/reclaim.h"
 #include "vmm/cmd/cmd.h"
 #include "vmm/cmd/drive.h"
@@ -140,6 +141,7 @@ struct run_args {
     bool range_given;
     bool explains;
     uint64_t explain; /* linear address */
+    struct failpoint fail;
     const char *output, *trace, *control, *screen, *serial;
     FILE *screen_file, *serial_file;
     const char *gdb; /* where to listen; NULL: nowhere */
@@ -315,7 +317,10 @@ static int take_option(struct run_args *a, struct opts *o, int id)
         break;
     case O_KVM: a->vm.kvm_path = o->value; break;
     case O_HELD: a->vm.held = true; break;
-    case O_CONTROL: a->control = o->value; break;
+    case O_CONTROL:
+        a->control = o->value;
+        a->vm.fail = a->swap.fail = &a->fail;
+        break;
     case O_EXPLAIN:
         rc = opt_u64(o->value, 0, UINT32_MAX, &a->explain, &e);
         a->explains = true;

@@ -47,8 +47,11 @@ struct client {
     void (*more_free)(void *ctx); /* ... which this frees when it ends; may be NULL */
 };
 
+#define CONTROL_FORKS 4
+
 struct control {
     struct vm *vm;
+    struct mm *child[CONTROL_FORKS]; /* of injected forks; vCPU's thread */
     int listen_fd, wake_fd;
     char path[108];
     dev_t dev; /* of the socket's file, so that only it is removed */
@@ -90,8 +93,11 @@ int arg_need(struct request *r, const char *name);
 /* vm_call(); -ESHUTDOWN in words. */
 int control_call(struct control *c, struct request *r, void (*fn)(struct vm *, void *), void *ctx);
 
+/* Let go of injected forks; on the vCPU's thread. */
+void control_unfork(struct control *c);
+
 /* The commands, each file's ending with name == NULL. */
 extern const struct command commands_machine[], commands_memory[], commands_pt[], commands_dump[],
-    commands_explain[];
+    commands_explain[], commands_inject[];
 
 #endif

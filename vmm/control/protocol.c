@@ -6,8 +6,8 @@
 
 #include "vmm/control/control_int.h"
 
-static const struct command *const tables[] = {commands_machine, commands_memory, commands_pt,
-                                               commands_dump, commands_explain};
+static const struct command *const tables[] = {commands_machine, commands_memory,  commands_pt,
+                                               commands_dump,    commands_explain, commands_inject};
 
 /* Value as one line; value is taken, NULL (no memory) breaks the stream. */
 static void put_line(struct client *cl, json_t *value)

@@ -267,6 +267,7 @@ void control_stop(struct control *c)
     wake(c);
     pthread_join(c->thread, NULL);
     vm_unwatch(c->vm, &w);
+    control_unfork(c);
     for (int i = 0; i < CONTROL_CLIENTS; i++)
         client_drop(&c->client[i]);
     control_unlink(c);
