@@ -22,8 +22,9 @@ struct writing {
     const struct summary *s;
     struct history h;
     FILE *out;
-    uint8_t *state;  /* of one space's pages */
-    unsigned coarse; /* log2 of the pages of a cell */
+    uint8_t *state;              /* of one space's pages */
+    unsigned coarse;             /* log2 of the pages of a cell */
+    uint32_t seen[PAGES_SPACES]; /* pages of each space that the trace speaks of */
     struct trace_rec like[NAMES_MAX];
     unsigned names;
 };
@@ -45,22 +46,21 @@ static uint8_t cell_state(const uint8_t *state, unsigned n)
     return (uint8_t)best;
 }
 
-/* How many pages of the space the trace speaks of. */
-static uint32_t load_space(struct writing *w, uint32_t space)
+/* Into w->state; false: the trace speaks of no page of it. */
+static bool load_space(struct writing *w, uint32_t space)
 {
     const unsigned cell = 1u << w->coarse;
-    uint32_t n = 0;
+    if (!w->seen[space])
+        return false;
     memset(w->state, 0, PAGES_OF_SPACE);
     for (uint32_t i = 0; i < w->s->pages.n; i++) {
         const struct trace_page *p = &w->s->pages.page[i];
-        if (trace_page_space(p) != space)
-            continue;
-        w->state[trace_page_number(p)] = p->state;
-        n++;
+        if (trace_page_space(p) == space)
+            w->state[trace_page_number(p)] = p->state;
     }
     for (uint32_t at = 0; cell > 1 && at < PAGES_OF_SPACE; at += cell)
         memset(w->state + at, cell_state(w->state + at, cell), cell);
-    return n;
+    return true;
 }
 
 /* Runs of seen pages that are alike: "gap,length,state" each. out NULL: only count them. */
@@ -183,7 +183,7 @@ static void put_maps(struct writing *w, uint32_t map_of[PAGES_SPACES])
         put_map(w, space, n++ ? ",\n" : "");
     }
     if (!n) { /* an empty trace has an empty picture */
-        load_space(w, 0);
+        memset(w->state, 0, PAGES_OF_SPACE);
         put_map(w, 0, "");
     }
     fprintf(w->out, "]");
@@ -351,6 +351,8 @@ static void put_page(struct writing *w)
     uint32_t map_of[PAGES_SPACES] = {0};
 
     fwrite(trace_page_html, 1, (size_t)(at - trace_page_html), w->out);
+    for (uint32_t i = 0; i < w->s->pages.n; i++)
+        w->seen[trace_page_space(&w->s->pages.page[i])]++;
     choose_coarse(w);
     put_head(w);
     put_time(w);
