@@ -8,6 +8,7 @@ set_tests_properties(guests_qemu PROPERTIES TIMEOUT 300 LABELS guest SKIP_RETURN
 
 umbra_unit_test(test_srmap)
 umbra_unit_test(test_prefetch)
+umbra_unit_test(test_shadow_holes)
 
 # The random MMU fuzzer: with few table pages, so that most events meet the quota; with enough of them; and
 # with the audits after every event. Long runs: fuzz_mmu --events 100000000 --seed N.

@@ -231,17 +231,16 @@ static void root_drop(struct shadow *sh, struct root *r)
 }
 
 /* The least recently used root that is not current; NULL: none. */
-static struct root *root_victim(struct shadow *sh)
+static struct root *root_oldest(struct shadow *sh)
 {
-    struct root *victim = NULL;
+    struct root *oldest = NULL;
     for (int i = 0; i < MAX_ROOTS; i++) {
         struct root *r = &sh->root[i];
-        if (!r->valid)
-            return r;
-        if (i != sh->current[0] && i != sh->current[1] && (!victim || r->used < victim->used))
-            victim = r;
+        if (r->valid && i != sh->current[0] && i != sh->current[1] &&
+            (!oldest || r->used < oldest->used))
+            oldest = r;
     }
-    return victim;
+    return oldest;
 }
 
 static uint32_t root_page(struct shadow *sh, unsigned level, bool user)
@@ -255,17 +254,26 @@ static uint32_t root_page(struct shadow *sh, unsigned level, bool user)
         if (reclaim(sh))
             continue;
         /* All that is left are other roots: SHADOW_MIN_PAGES leaves room for the current two. */
-        struct root *r = root_victim(sh);
-        assert(r && r->valid);
+        struct root *r = root_oldest(sh);
+        assert(r);
         root_drop(sh, r);
     }
 }
 
+/* One that is free; the oldest root makes way if there is none. */
+static struct root *root_slot(struct shadow *sh)
+{
+    for (int i = 0; i < MAX_ROOTS; i++)
+        if (!sh->root[i].valid)
+            return &sh->root[i];
+    struct root *r = root_oldest(sh);
+    root_drop(sh, r);
+    return r;
+}
+
 static struct root *root_make(struct shadow *sh, bool user)
 {
-    struct root *r = root_victim(sh);
-    if (r->valid)
-        root_drop(sh, r);
+    struct root *r = root_slot(sh);
     const uint32_t pml4 = root_page(sh, 4, user), pdpt = root_page(sh, 3, user);
     *r = (struct root){.mode = sh->mode,
                        .space = sh->cur,
@@ -539,19 +547,6 @@ static uint32_t child_get(struct shadow *sh, uint32_t entry, const struct role *
     srmap_add(&sh->parents, page, entry);
     entry_use(sh, entry, spte_table(arena_mpa(page)), from);
     return page;
-}
-
-/* The least recently used root that could go. */
-static struct root *root_oldest(struct shadow *sh)
-{
-    struct root *oldest = NULL;
-    for (int i = 0; i < MAX_ROOTS; i++) {
-        struct root *r = &sh->root[i];
-        if (r->valid && i != sh->current[0] && i != sh->current[1] &&
-            (!oldest || r->used < oldest->used))
-            oldest = r;
-    }
-    return oldest;
 }
 
 /* Make room for a path: tables first; if that was not enough, because roots hold the quota, a root
