@@ -24,7 +24,9 @@ packages_test='
 strace           # tests count system calls
 tmux             # a terminal for the tests of umbra top
 gdb              # the debugger that tests attach to guests
-libvirt-daemon-driver-qemu # a real QEMU behind libvirt, for comparisons
+qemu-system-x86  # another i386 to hold ours against
+libvirt-daemon-driver-qemu # QEMU behind libvirt, whose page tables are read
+libvirt-clients  # virsh: starts and ends its domains
 '
 
 packages_images='

@@ -14,20 +14,15 @@
 #include "vmm/control/client.h"
 #include "vmm/pt_print.h"
 
-enum { O_SOCKET = 1, O_DUMP, O_CR3, O_VIEW, O_DIFF, O_JSON, O_FOLLOW, O_ALLOW, O_ALL };
+enum { O_SOCKET = 1, O_DUMP, O_CR3, O_VIEW, O_DIFF, O_JSON, O_FOLLOW, O_ALLOW, O_ALL, O_LIBVIRT };
 
 static const struct opt table[] = {
-    {"socket", O_SOCKET, OPT_VALUE},
-    {"control", O_SOCKET, OPT_VALUE},
-    {"cr3", O_CR3, OPT_VALUE},
-    {"view", O_VIEW, OPT_VALUE},
-    {"diff", O_DIFF, OPT_NONE},
-    {"json", O_JSON, OPT_NONE},
-    {"follow", O_FOLLOW, OPT_MAYBE},
-    {"dump", O_DUMP, OPT_VALUE},
-    {"allow", O_ALLOW, OPT_VALUE},
-    {"all", O_ALL, OPT_NONE},
-    {NULL, 0, OPT_NONE},
+    {"socket", O_SOCKET, OPT_VALUE},   {"control", O_SOCKET, OPT_VALUE},
+    {"cr3", O_CR3, OPT_VALUE},         {"view", O_VIEW, OPT_VALUE},
+    {"diff", O_DIFF, OPT_NONE},        {"json", O_JSON, OPT_NONE},
+    {"follow", O_FOLLOW, OPT_MAYBE},   {"dump", O_DUMP, OPT_VALUE},
+    {"libvirt", O_LIBVIRT, OPT_VALUE}, {"allow", O_ALLOW, OPT_VALUE},
+    {"all", O_ALL, OPT_NONE},          {NULL, 0, OPT_NONE},
 };
 
 /* --- asking the machine ---------------------------------------------------------------------- */
@@ -201,6 +196,7 @@ static int take_option(struct pt_args *a, const struct opts *o, int id)
     int rc = 0;
     switch (id) {
     case O_SOCKET: a->socket = o->value; break;
+    case O_LIBVIRT: a->libvirt = o->value; break;
     case O_DUMP: a->dump = o->value; break;
     case O_ALLOW: a->allow = o->value; break;
     case O_ALL: a->all = true; break;
@@ -266,7 +262,7 @@ static int cmd_pt_main(int argc, char **argv)
     if (compares)
         return pt_compare(&a);
     if (saves)
-        return pt_save(&a);
+        return a.libvirt ? pt_save_libvirt(&a) : pt_save(&a);
     if (a.dump && (a.cr3_given || a.follow_ms || a.view))
         return cmd_usage("pt", "--dump goes without --cr3, --view and --follow");
     return a.dump ? pt_show_dump(&a) : show_live(&a);
@@ -297,6 +293,9 @@ const struct cmd cmd_pt = {
         "save keeps the guest's page tables, and the rows, in FILE. compare holds two such files\n"
         "against each other as the guest sees its tables, entry by entry.\n"
         "\n"
+        "  --libvirt URI          save DOMAIN FILE: from a domain of libvirt's, of QEMU's driver; "
+        "it is\n"
+        "                         stopped meanwhile ('' is the default URI)\n"
         "  --allow KIND,...       differences that may be; ad (accessed and dirty bits) always "
         "may.\n"
         "                         only-a, only-b, page, rights, bits, shape, table, absent, "

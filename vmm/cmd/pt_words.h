@@ -11,6 +11,7 @@
 
 struct pt_args {
     const char *socket, *dump, *allow;
+    const char *libvirt; /* its URI; NULL: not asked for */
     struct opt_range range;
     uint64_t cr3;
     bool cr3_given, diff, json, all;
@@ -22,6 +23,7 @@ struct pt_args {
 
 /* Exit statuses. word[0] is the command. */
 int pt_save(const struct pt_args *a);
+int pt_save_libvirt(const struct pt_args *a);
 int pt_compare(const struct pt_args *a);
 int pt_show_dump(const struct pt_args *a);
 
