@@ -28,3 +28,6 @@ foreach(engine soft kvm hybrid)
       RUN ${GUEST_DIR}/dev_vga.elf -m ${memory} --timeout 100)
   endforeach()
 endforeach()
+
+# Who gets the terminal, the screen, COM1 and the keyboard.
+umbra_script_test(display LABEL guest TIMEOUT 120)
