@@ -57,8 +57,8 @@ static void set_up(const struct access_case *c)
 {
     put_entry(access_pde_gpa(c), c->pde, c->pae);
     put_entry(access_pte_gpa(c), c->pte, c->pae);
-    if (read_cr4() != c->cr4)
-        write_cr4(c->cr4);
+    write_cr4(c->cr4 ^ CR4_PGE); /* global pages outlive CR3 */
+    write_cr4(c->cr4);
     if (c->pae && (cpuid_edx(0x80000001) & CPUID81_NX))
         wrmsr(MSR_EFER, (rdmsr(MSR_EFER) & ~(uint64_t)EFER_NXE) | (c->nxe ? EFER_NXE : 0));
     pg_set_wp((c->cr0 & CR0_WP) != 0);

@@ -124,6 +124,12 @@ static void apic_base(void *ctx)
         s->env.apic_base(s->env.ctx);
 }
 
+static void used(void *ctx, la_t la, enum soft_access acc, bool user, const struct soft_page *page)
+{
+    const struct soft_engine *s = ctx;
+    s->env.used(s->env.ctx, la, acc, user, page);
+}
+
 static int intr_ack(void *ctx)
 {
     const struct soft_engine *s = ctx;
@@ -265,6 +271,7 @@ int soft_engine_create(const struct engine_env *env, const struct soft_engine_en
     s->env = *senv;
     s->soft_env = (struct soft_env){.ctx = s,
                                     .translate = translate,
+                                    .used = senv->used ? used : NULL,
                                     .mmio_read = mmio_read,
                                     .mmio_write = mmio_write,
                                     .io_in = io_in,

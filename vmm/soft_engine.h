@@ -23,6 +23,8 @@ struct soft_engine_env {
     void (*invlpg)(void *ctx, la_t la);
     void (*apic_base)(void *ctx);
     int (*intr_ack)(void *ctx);
+    /* soft_env.used. */
+    void (*used)(void *ctx, la_t la, enum soft_access acc, bool user, const struct soft_page *page);
     /* Most instructions of the run that begins now. NULL: a slice. */
     uint64_t (*budget)(void *ctx);
     /* Decoded code is kept of a frame (which backs gfn), or no longer is. NULL: nobody needs to

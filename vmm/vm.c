@@ -86,13 +86,24 @@ static bool on_cr_written(void *ctx, int reg, uint32_t old)
         if (vm->soft)
             vm->soft->ops->flush(vm->soft);
     }
+    if (vm->strict)
+        strict_tlb_cr_written(vm->strict, reg, old);
     return true;
 }
 
 static void on_invlpg(void *ctx, la_t la)
 {
     struct vm *vm = ctx;
+    if (vm->strict)
+        strict_tlb_invlpg(vm->strict, la);
     shadow_invlpg(vm->shadow, la);
+}
+
+static void on_used(void *ctx, la_t la, enum soft_access acc, bool user,
+                    const struct soft_page *page)
+{
+    const struct vm *vm = ctx;
+    strict_tlb_used(vm->strict, la, acc, user, page);
 }
 
 static uint64_t on_budget(void *ctx)
@@ -145,6 +156,8 @@ static void on_guest_memory_written(void *ctx, gpa_t gpa, frame_t f, uint32_t le
     struct vm *vm = ctx;
     if (vm->soft)
         soft_code_written(soft_engine_cpu(vm->soft), f, (uint32_t)gpa & PAGE_MASK, len);
+    if (vm->strict && !by_walk)
+        strict_tlb_written(vm->strict, gfn_of(gpa));
     if (vm->shadow && !by_walk)
         shadow_table_written(vm->shadow, gfn_of(gpa));
 }
@@ -191,6 +204,7 @@ static const char *needs_soft(const struct vm *vm)
 {
     return tracing(vm)           ? "--trace-insn and --break need"
            : vm_clock_counts(vm) ? "--clock insn needs"
+           : vm->opts.strict_tlb ? "--strict-tlb needs"
                                  : NULL;
 }
 
@@ -279,6 +293,8 @@ static int add_engines(struct vm *vm, struct errmsg *err)
     int rc = choose_kvm(vm, &env, err);
     if (rc < 0)
         return rc;
+    if (vm->opts.strict_tlb && strict_tlb_create(vm, vm->opts.strict_reports, &vm->strict) < 0)
+        return err_set(err, -ENOMEM, "--strict-tlb: out of memory");
     vm->tsc_base = vm->kvm ? kvm_engine_tsc_offset(vm->kvm) : 0;
     const struct soft_engine_env senv = {
         .ctx = vm,
@@ -295,6 +311,7 @@ static int add_engines(struct vm *vm, struct errmsg *err)
         .invlpg = on_invlpg,
         .apic_base = on_apic_base,
         .intr_ack = on_intr_ack,
+        .used = vm->strict ? on_used : NULL,
         .budget = vm_clock_counts(vm) ? on_budget : NULL,
         .code_frame = vm->kvm ? on_code_frame : NULL,
         .fpu_use = vm->kvm ? on_fpu_use : NULL};
@@ -426,6 +443,7 @@ void vm_destroy(struct vm *vm)
     trace_insn_destroy(vm->trace);
     if (vm->marks)
         munmap(vm->marks, marks_bytes(vm));
+    strict_tlb_destroy(vm->strict);
     if (vm->code_frame)
         munmap(vm->code_frame, pool_bytes(vm->pool) >> PAGE_SHIFT);
     if (vm->shadow)

@@ -17,6 +17,7 @@
 #include "vmm/shadow/shadow.h"
 #include "vmm/space.h"
 #include "vmm/stats.h"
+#include "vmm/strict_tlb.h"
 #include "vmm/trace_insn.h"
 #include "vmm/vm_bios.h"
 #include "vmm/vm_break.h"
@@ -59,7 +60,9 @@ struct vm_opts {
                             only); 0: it is the host's */
     bool calendar_given; /* the RTC starts at calendar_s, seconds since 1970 */
     uint64_t calendar_s;
-    bool held; /* stand still before the first instruction, until somebody resumes */
+    bool strict_tlb;         /* look for missing flushes of the TLB (soft engine only) */
+    unsigned strict_reports; /* ... and keep so many reports */
+    bool held;               /* stand still before the first instruction, until somebody resumes */
     /* Tracing and breakpoints, soft CPU only. The caller gives lines, dumps and breaks; lines NULL
      * and no breaks: none. */
     struct trace_insn_opts trace;
@@ -116,6 +119,7 @@ struct vm {
     bool *code_frame;         /* by frame: the soft CPU holds code of it decoded; only beside kvm */
     struct trace_insn *trace; /* NULL: off */
     struct stats stats;
+    struct strict_tlb *strict; /* NULL: off */
     /* vm_board.c */
     bool nmi;              /* one is to be delivered */
     bool intr;             /* the interrupt controllers want the processor's attention */

@@ -41,6 +41,28 @@ static void add_memory(struct extras *x, struct vm *vm)
     extra(x, "neighbours mapped", vm->stats.prefetched);
 }
 
+static void add_strict(struct extras *x, struct vm *vm)
+{
+    struct strict_stats s;
+
+    if (!vm->strict)
+        return;
+    strict_tlb_get_stats(vm->strict, &s);
+    extra(x, "uses of stale translations", s.stale);
+    extra(x, "... unmapped", s.by_kind[STRICT_UNMAPPED]);
+    extra(x, "... of another page", s.by_kind[STRICT_FRAME]);
+    extra(x, "... without the right", s.by_kind[STRICT_RIGHTS]);
+    extra(x, "... that leave D clear", s.by_kind[STRICT_DIRTY]);
+    extra(x, "... by a stale directory entry", s.by_kind[STRICT_DIRECTORY]);
+    extra(x, "uses that leave A clear", s.accessed);
+    extra(x, "writes that leave D clear in an entry of another size", s.resized);
+    extra(x, "INVLPGs", s.invlpg);
+    extra(x, "INVLPGs of what was not cached", s.invlpg_unused);
+    extra(x, "INVLPGs of what had not changed", s.invlpg_same);
+    extra(x, "CR3 loads", s.loads);
+    extra(x, "CR3 loads for nothing", s.loads_same);
+}
+
 static void add_engines(struct extras *x, struct vm *vm)
 {
     struct kvm_engine_stats k;
@@ -133,6 +155,7 @@ void vm_report_stats(struct vm *vm, bool json, FILE *out)
     add_store(&x, vm);
     add_drives(&x, vm);
     add_engines(&x, vm);
+    add_strict(&x, vm);
     if (json)
         stats_print_json(&vm->stats, vm_engine_name(vm), x.row, x.n, out);
     else

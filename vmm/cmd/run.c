@@ -61,6 +61,7 @@ enum {
     O_DRIVE,
     O_SNAPSHOT,
     O_CLOCK,
+    O_STRICT,
     O_RTC,
     O_NO_APIC,
     O_BIOS,
@@ -116,6 +117,7 @@ static const struct opt table[] = {
     {"cdrom", O_DRIVE, OPT_VALUE},
     {"snapshot", O_SNAPSHOT, OPT_NONE},
     {"clock", O_CLOCK, OPT_VALUE},
+    {"strict-tlb", O_STRICT, OPT_MAYBE},
     {"rtc", O_RTC, OPT_VALUE},
     {"no-apic", O_NO_APIC, OPT_NONE},
     {"bios", O_BIOS, OPT_VALUE},
@@ -254,6 +256,12 @@ static int take_option(struct run_args *a, struct opts *o, int id)
         n = VM_SHARE_DEFAULT;
         rc = o->value ? opt_u64(o->value, 1, VM_SHARE_MAX, &n, &e) : 0;
         a->vm.share = (uint32_t)n;
+        break;
+    case O_STRICT:
+        n = STRICT_REPORTS;
+        rc = o->value ? opt_u64(o->value, 0, STRICT_REPORTS_MAX, &n, &e) : 0;
+        a->vm.strict_tlb = true;
+        a->vm.strict_reports = (unsigned)n;
         break;
     case O_CLOCK: return take_clock(a, o->value);
     case O_RTC: return take_rtc(a, o->value);
@@ -437,6 +445,10 @@ static void print_reports(const struct run_args *a, struct vm *vm, FILE *out)
         else
             explain_print(&x, out);
     }
+    if (vm->strict && a->json)
+        strict_tlb_print_json(vm->strict, out);
+    else if (vm->strict)
+        strict_tlb_print(vm->strict, out);
     if (a->stats)
         vm_report_stats(vm, a->stats_json || a->json, out);
 }
@@ -735,6 +747,9 @@ const struct cmd cmd_run = {
         "  --explain ADDRESS      at the end: one page in words, as umbra explain\n"
         "  --stats[=json]         at the end: traps by kind, faults by path, with mean and p99\n"
         "  --json                 tables as JSON\n"
+        "  --strict-tlb[=N]       tell of uses of translations that the guest has changed and not "
+        "flushed,\n"
+        "                         the first N (20) of them; soft engine, slow\n"
         "  --audit[=N]            check every invariant after every trap, or every N-th (slow)\n"
         "  --trace-insn FILE      write each instruction, and the registers that it changes (soft "
         "engine)\n"

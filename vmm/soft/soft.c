@@ -404,7 +404,7 @@ static void run_blocks(struct soft *s)
         step(s, false);
         return;
     }
-    if (s->want)
+    if (s->want && !s->core.env->used)
         *s->want = (struct link){.to = b, .gen = s->gen};
     s->want = NULL;
     if (s->left < b->n)

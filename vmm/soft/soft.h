@@ -37,6 +37,12 @@ struct soft_env {
      * out.
      */
     int (*translate)(void *ctx, la_t la, enum soft_access acc, bool user, struct soft_page *out);
+    /*
+     * Every use of a translation: called before la is accessed, page NULL, and again when it may
+     * be, with what translates it. May call into the mapper, which may take translations back. The
+     * soft CPU then does without its hit paths. For code, once for each block. NULL: nobody looks.
+     */
+    void (*used)(void *ctx, la_t la, enum soft_access acc, bool user, const struct soft_page *page);
     /* Memory that is not RAM. Little-endian value of size 1, 2 or 4 bytes that does not cross a
      * page. */
     uint32_t (*mmio_read)(void *ctx, gpa_t gpa, unsigned size);

@@ -380,7 +380,7 @@ struct block *soft_block_find(struct soft *s)
     struct block *b = find(s, la, p->page.frame);
     if (!b)
         b = make(s);
-    if (b)
+    if (b && !s->core.env->used)
         *j = (struct jump){.eip = c->eip, .gen = s->gen, .to = b};
     return b;
 }

@@ -2,9 +2,9 @@
  * The software TLB: what the mapper said of a page, until it takes that back.
  *
  *  T1  A fast entry's tag is a page address only where the access needs nothing but the host
- * pointer: RAM, right granted without asking again, no data breakpoint armed, and for writes no
- * decoded code in the frame. T2  A flush or drop also ends every block link, since links skip the
- * translation of the target.
+ * pointer: RAM, right granted without asking again, no data breakpoint armed, nobody told of uses,
+ * and for writes no decoded code in the frame. T2  A flush or drop also ends every block link,
+ * since links skip the translation of the target.
  */
 #include <assert.h>
 #include <string.h>
@@ -18,7 +18,7 @@ static unsigned slot(la_t la)
 
 static void set_fast(struct soft *s, struct tlb_fast *f, const struct tlb_page *p)
 {
-    const bool ram = p->page.host && !s->bp_data;
+    const bool ram = p->page.host && !s->bp_data && !s->core.env->used;
     const bool code = p->page.frame < s->max_frames && s->frames[p->page.frame];
 
     f->r = ram ? p->tag : TLB_NO_TAG;
@@ -40,7 +40,7 @@ static bool allows(const struct tlb_page *p, enum soft_access acc)
     return acc == SOFT_R || (acc == SOFT_W ? p->page.writable : p->page.executable);
 }
 
-const struct tlb_page *soft_tlb_page(struct soft *s, la_t la, enum soft_access acc, bool user)
+static const struct tlb_page *lookup(struct soft *s, la_t la, enum soft_access acc, bool user)
 {
     struct tlb *t = &s->tlb[user];
     struct tlb_page *p = &t->page[slot(la)];
@@ -59,6 +59,26 @@ const struct tlb_page *soft_tlb_page(struct soft *s, la_t la, enum soft_access a
     *p = (struct tlb_page){.tag = tag, .gen = s->tlb_gen, .page = page};
     set_fast(s, &t->fast[slot(la)], p);
     return p;
+}
+
+static const struct tlb_page *lookup_watched(struct soft *s, la_t la, enum soft_access acc,
+                                             bool user)
+{
+    const struct soft_env *env = s->core.env;
+
+    env->used(env->ctx, la, acc, user, NULL);
+    for (;;) {
+        const struct tlb_page *p = lookup(s, la, acc, user);
+        const uint32_t gen = s->gen;
+        env->used(env->ctx, la, acc, user, &p->page);
+        if (gen == s->gen) /* else it may have been taken back meanwhile */
+            return p;
+    }
+}
+
+const struct tlb_page *soft_tlb_page(struct soft *s, la_t la, enum soft_access acc, bool user)
+{
+    return s->core.env->used ? lookup_watched(s, la, acc, user) : lookup(s, la, acc, user);
 }
 
 void soft_tlb_refill(struct soft *s)
