@@ -201,7 +201,7 @@ result "the machine goes on and ends well" $?
 # A read of the area that fails ends the machine, with the reason.
 "$umbra" mkswap "$dir/area" 8M -q
 start "$guests/thrash.elf" -m 4M --pool 256k --swap "$dir/area" -append "pages=512 step=4 mix=random rounds=1000" -q
-u ctl inject fail read 5 && ended 3 && grep -q 'cannot be read back' "$dir/run"
+u ctl inject fail read 5 --sticky && ended 3 && grep -q 'cannot be read back' "$dir/run"
 result "fail read: the machine ends and says why" $?
 start "$guests/thrash.elf" -m 4M --pool 256k --swap "$dir/area" -append "pages=512 step=4 mix=random rounds=1000" -q
 u ctl inject fail write && for ((i = 0; i < 200; i++)); do

@@ -58,6 +58,7 @@ struct control {
     ino_t ino;
     pthread_t thread;
     struct client client[CONTROL_CLIENTS];
+    uint64_t used_us;       /* of the guest's time, for calls, less what has been earned since */
     uint64_t now;           /* monotonic ms, once per round */
     _Atomic uint64_t stops; /* times that the machine has stopped; counted by its watcher */
     _Atomic int why;        /* enum vm_stop_why of the last one */

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "vmm/control/control_int.h"
@@ -230,9 +231,22 @@ int arg_word(struct request *r, const char *name, const char *const *words, int 
     return err_set(&r->err, -EINVAL, "'%s' must be one of: %s", name, all);
 }
 
+static uint64_t now_us(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
 int control_call(struct control *c, struct request *r, void (*fn)(struct vm *, void *), void *ctx)
 {
+    const uint64_t start = now_us();
     const int rc = vm_call(c->vm, fn, ctx);
+    pthread_mutex_lock(&c->vm->calls.lock);
+    const bool held = c->vm->calls.held;
+    pthread_mutex_unlock(&c->vm->calls.lock);
+    if (!held) /* who stands still loses nothing */
+        c->used_us += now_us() - start;
     return rc == -ESHUTDOWN
                ? err_set(&r->err, rc, "the machine does not run: it has not begun, or has ended")
                : rc;

@@ -14,6 +14,8 @@ enum {
     STUCK_MS = 30000,  /* a client that takes nothing of what waits for it goes after this */
     IDLE_MS = 60000,   /* an idle one makes room for another after this */
     FAREWELL_MS = 300, /* how long the end of the machine waits for clients to read */
+    SHARE = 3,         /* calls may take one part in so many of a running guest's time, */
+    BURST_US = 500000, /* ... once this much has been used up */
 };
 
 static uint64_t now_ms(void)
@@ -158,7 +160,8 @@ static short client_events(const struct client *cl)
     return ev;
 }
 
-static void wait_for_work(struct control *c, int timeout_ms)
+/* true: somebody knocks. */
+static bool wait_for_work(struct control *c, int timeout_ms)
 {
     struct pollfd p[CONTROL_CLIENTS + 2];
     uint64_t n;
@@ -182,19 +185,15 @@ static void wait_for_work(struct control *c, int timeout_ms)
         else if (p[i + 2].revents & POLLIN)
             client_read(c, cl);
     }
-    if (p[1].revents) {
-        const int fd = control_accept(c);
-        if (fd >= 0)
-            client_new(c, fd);
-    }
+    return p[1].revents != 0;
 }
 
-/* One request of each client in turn. true: there is more to do at once. */
-static bool serve_all(struct control *c)
+/* One request of each client in turn, unless they only write. true: there is more to do at once. */
+static bool serve_all(struct control *c, bool write_only)
 {
     bool some = false;
     for (int i = 0; i < CONTROL_CLIENTS; i++) {
-        some |= client_serve(c, &c->client[i]);
+        some |= !write_only && client_serve(c, &c->client[i]);
         if (c->client[i].fd >= 0)
             client_write(c, &c->client[i]);
     }
@@ -210,17 +209,35 @@ static bool anything_waits(const struct control *c)
     return false;
 }
 
+/* Requests without end must not take the guest's time without end. */
+static bool over_budget(struct control *c, uint64_t was)
+{
+    const uint64_t earned = (c->now - was) * 1000 / SHARE;
+    c->used_us -= earned < c->used_us ? earned : c->used_us;
+    return c->used_us > BURST_US;
+}
+
 static void *serve(void *ctx)
 {
     struct control *c = ctx;
-    bool again = false;
+    bool again = false, rest = false;
     uint64_t end = 0;
 
+    c->now = now_ms();
     for (;;) {
-        wait_for_work(c, again ? 0 : end ? 10 : anything_waits(c) ? 200 : -1);
+        const uint64_t was = c->now;
+        const bool knock = wait_for_work(c, rest || end         ? 10
+                                            : again             ? 0
+                                            : anything_waits(c) ? 200
+                                                                : -1);
+        rest = over_budget(c, was);
         if (!end && atomic_load(&c->ending))
             end = c->now + FAREWELL_MS;
-        again = serve_all(c);
+        again = serve_all(c, rest && !end);
+        /* Last, so that whoever has just left makes room. */
+        const int fd = knock ? control_accept(c) : -1;
+        if (fd >= 0)
+            client_new(c, fd);
         if (end && !again && (c->now >= end || !anything_waits(c)))
             return NULL;
     }
