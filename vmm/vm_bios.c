@@ -91,6 +91,8 @@ static int tell(struct vm *vm, const struct vm_bios_opts *o)
     if ((rc = fwcfg_init(f, &vm->board.bus)) != 0 ||
         (rc = fwcfg_add(f, FWCFG_RAM_SIZE, &vm->opts.ram, sizeof vm->opts.ram)) != 0 ||
         (rc = fwcfg_add(f, FWCFG_CPUS, &one, sizeof one)) != 0 ||
+        /* The timer is at the I/O APIC's input 2. */
+        (rc = fwcfg_add(f, FWCFG_IRQ0_OVERRIDE, &(uint32_t){1}, 4)) != 0 ||
         (rc = fwcfg_add(f, FWCFG_CPUS_MAX, &one, sizeof one)) != 0 || (rc = tell_memory(vm)) != 0)
         return rc;
     /* Nobody is asked for a drive: -boot has said it, and waiting takes seconds. */

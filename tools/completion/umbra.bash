@@ -32,6 +32,10 @@ _umbra() {
             mapfile -t COMPREPLY < <(compgen -W 'auto kvm soft' -- "$cur")
             return
             ;;
+        --boot | -boot)
+            mapfile -t COMPREPLY < <(compgen -W 'c d cd dc' -- "$cur")
+            return
+            ;;
         --display | -display)
             mapfile -t COMPREPLY < <(compgen -W 'none text' -- "$cur")
             return

@@ -697,7 +697,7 @@ static int cmd_run_main(int argc, char **argv)
 
 const struct cmd cmd_run = {
     .name = "run",
-    .args = "IMAGE [options]",
+    .args = "[IMAGE] [options]",
     .summary = "boot an image and give it a serial console",
     .help =
         "IMAGE is a Multiboot 1 kernel, an ELF32 executable, or with --flat any bytes.\n"
@@ -736,6 +736,11 @@ const struct cmd cmd_run = {
         "  -hda, -hdb, -hdc, -hdd, -cdrom FILE\n"
         "                         the same in short; -cdrom is drive 2\n"
         "  -snapshot              no drive's file is written: changes last as long as the machine\n"
+        "  -boot c|d|cd|dc        without IMAGE: start from a disk (c) or a CD-ROM (d) (cd)\n"
+        "  --bios FILE            ... through this BIOS (" BIOS_DEFAULT ")\n"
+        "  --vgabios FILE|none    ... and this video BIOS\n"
+        "  --debugcon FILE        what the BIOS writes to port 0x402 goes to FILE\n"
+        "  --no-reboot            a reset ends the machine, also with a BIOS\n"
         "  --timeout SECONDS      end a guest that does not end by itself (exit code 7)\n"
         "  --shadow-pages N       quota of shadow table pages (4096)\n"
         "  --kvm-device PATH      instead of /dev/kvm\n"

@@ -21,6 +21,7 @@ enum fwcfg_key {
     FWCFG_CPUS_MAX = 0x0f,
     FWCFG_DIRECTORY = 0x19,
     FWCFG_FIRST_FILE = 0x20,
+    FWCFG_IRQ0_OVERRIDE = 0x8002,
 };
 
 struct fwcfg {
