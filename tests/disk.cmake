@@ -1,5 +1,12 @@
 # Disks: the ATA device, the files behind it, the machine's drives.
 umbra_unit_test(test_dev_ide SOURCES ide_world.c)
+umbra_unit_test(test_dev_ide_cd SOURCES ide_world.c)
+umbra_unit_test(test_disk)
+umbra_unit_test(test_soft_io_many SOURCES soft_world.c soft_env.c)
+add_executable(fuzz_ide fuzz_ide.c)
+target_link_libraries(fuzz_ide PRIVATE vmm mm umbra_flags)
+add_test(NAME fuzz_ide COMMAND fuzz_ide 1 200)
+set_tests_properties(fuzz_ide PROPERTIES TIMEOUT 60 LABELS fast)
 
 # The whole machine: a guest's driver, and what its disks' files hold afterwards.
 foreach(where soft hybrid qemu)
@@ -9,7 +16,7 @@ foreach(where soft hybrid qemu)
 endforeach()
 
 # From a disk's first sector through a BIOS: skipped where package seabios is missing.
-foreach(where soft qemu)
+foreach(where soft hybrid qemu)
   add_test(NAME bios_boot.${where} COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/bios_boot.sh $<TARGET_FILE:umbra>
     ${CMAKE_BINARY_DIR}/guest ${where})
   set_tests_properties(bios_boot.${where} PROPERTIES TIMEOUT 240 LABELS guest SKIP_RETURN_CODE 77)

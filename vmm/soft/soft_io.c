@@ -156,6 +156,11 @@ static uint32_t io_run(struct soft *s, const struct insn *i, unsigned size, uint
     return n;
 }
 
+static uint32_t min32(uint32_t a, uint32_t b)
+{
+    return a < b ? a : b;
+}
+
 typedef void (*io_step)(struct soft *, const struct insn *, unsigned, uint32_t);
 
 /* Every element is complete in registers before the next begins, so a fault in the middle leaves a
@@ -181,7 +186,7 @@ static void io_string(struct soft *s, const struct insn *i, io_step one)
             soft_uncount(s);
             return;
         }
-        uint32_t done = armed ? 0 : io_run(s, i, size, left < IO_BURST ? left : IO_BURST);
+        uint32_t done = armed ? 0 : io_run(s, i, size, min32(left, IO_BURST - n));
         if (done == 0) {
             one(s, i, size, step);
             done = 1;
