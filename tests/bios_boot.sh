@@ -22,7 +22,7 @@ dd if="$boot" of="$dir/disk" conv=notrunc status=none
 cp "$dir/disk" "$dir/want"
 head -c 512 /dev/zero | tr '\0' 'W' | dd of="$dir/want" bs=512 seek=200 conv=notrunc status=none
 
-machine() { timeout -k 5 100 "$umbra" run -hda "$dir/disk" -m 16M -q --display text --serial "$dir/out" --screen "$dir/screen" "$@"; }
+machine() { timeout -k 5 "${GUEST_LIMIT:-100}" "$umbra" run -hda "$dir/disk" -m 16M -q --display text --serial "$dir/out" --screen "$dir/screen" "$@"; }
 case $where in
     soft) machine --engine soft >"$dir/err" 2>&1 </dev/null ;;
     hybrid) machine --engine kvm >"$dir/err" 2>&1 </dev/null ;;

@@ -131,12 +131,12 @@ static enum fault_outcome resolve(struct vm *vm, const struct fault *f)
         shadow_table_written(vm->shadow, gfn);
         /* Code that the soft CPU holds decoded must go before another engine may write its frame.
          */
-        if (watch && vm->code_frame[m.frame]) {
-            vm->code_frame[m.frame] = false;
+        if (watch && vm->code_frame[m.frame] == VM_CODE_WATCHED) {
+            vm->code_frame[m.frame] = VM_CODE_NONE;
             soft_code_written(soft_engine_cpu(vm->soft), m.frame, 0, PAGE_SIZE);
         }
     }
-    const bool code = watch && vm->code_frame[m.frame];
+    const bool code = watch && vm->code_frame[m.frame] == VM_CODE_WATCHED;
     if (shadow_map(vm->shadow, f->la & ~PAGE_MASK, f->acc.user, &f->walk, m.frame,
                    m.writable && !code && !vm_rom_locked(vm, f->walk.gpa)) < 0)
         return quota_too_small(vm);

@@ -45,6 +45,7 @@ static void go_to(struct vm *vm, uint32_t id)
     s->cur = s->next = id;
     s->moved = true;
     vm->as = s->at[id];
+    vm_watch_code(vm);
     shadow_space_switch(vm->shadow, id);
     vm->soft->ops->flush(vm->soft);
 }

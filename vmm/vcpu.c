@@ -278,6 +278,8 @@ void vm_run(struct vm *vm)
             continue;
         }
         struct engine *e = engine_for(vm);
+        if (e == vm->kvm)
+            vm_watch_code(vm);
         e->ops->run(e, &t);
         after = stats_now();
         hist_add(&vm->stats.guest, after - before);

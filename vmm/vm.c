@@ -137,18 +137,39 @@ bool vm_kvm_walks(const struct vm *vm, bool user)
     return vm->kvm && (kvm_engine_native_ring0(vm->kvm) || shadow_serves_user(vm->shadow, user));
 }
 
-static void on_code_frame(void *ctx, frame_t f, gfn_t gfn, bool cached)
+static void watch_code(struct vm *vm, frame_t f, gfn_t gfn)
 {
-    struct vm *vm = ctx;
     struct mm_page_info i;
-    vm->code_frame[f] = cached;
-    if (!cached)
-        return;
+    if (vm->code_frame[f] != VM_CODE_NEW)
+        return; /* its code has gone again */
+    vm->code_frame[f] = VM_CODE_WATCHED;
     const bool user_only = !kvm_engine_native_ring0(vm->kvm);
     shadow_write_protect_code(vm->shadow, gfn, user_only);
     mm_page_info(vm->as->mm, gfn, &i);
     if (i.maps > 1) /* shared memory may be writable elsewhere */
         shadow_write_protect_frame(vm->shadow, f, user_only);
+}
+
+void vm_watch_code(struct vm *vm)
+{
+    for (unsigned k = 0; k < vm->code_news; k++)
+        watch_code(vm, vm->code_new[k].frame, vm->code_new[k].gfn);
+    vm->code_news = 0;
+}
+
+static void on_code_frame(void *ctx, frame_t f, gfn_t gfn, bool cached)
+{
+    struct vm *vm = ctx;
+    if (!cached) {
+        vm->code_frame[f] = VM_CODE_NONE;
+        return;
+    }
+    /* Not with the newest among them: an instruction that writes beside itself must get on. */
+    if (vm->code_news == VM_CODE_NEW_MAX)
+        vm_watch_code(vm);
+    vm->code_frame[f] = VM_CODE_NEW;
+    vm->code_new[vm->code_news].frame = f;
+    vm->code_new[vm->code_news++].gfn = gfn;
 }
 
 static void on_guest_memory_written(void *ctx, gpa_t gpa, frame_t f, uint32_t len, bool by_walk)

@@ -72,6 +72,7 @@ struct vm_opts {
     /* Makes allocations and swap I/O fail on request; outlives the machine. NULL: never. */
     struct failpoint *fail;
     const char *swap_name; /* its file, for messages; may be NULL */
+    bool no_pci;           /* an ISA PC: firmware then looks for drives at their ISA ports */
     bool no_reboot; /* a reset ends the machine, also where there is firmware to start again */
     FILE *debugcon; /* what the guest writes to port 0x402; NULL: nobody listens */
     struct board_drive drive[BOARD_DRIVES]; /* the disks outlive the machine */
@@ -102,6 +103,16 @@ struct fault_mark {
     uint32_t result : 8; /* enum mm_result */
 };
 
+/* Does the soft CPU hold code of a frame decoded? Beside kvm, such frames are read-only while kvm
+ * runs, and not before: the soft CPU knows its own stores, and where it runs alone, as a BIOS does
+ * for long, code that writes beside itself costs nothing. */
+enum vm_code {
+    VM_CODE_NONE,
+    VM_CODE_NEW,     /* since kvm has run */
+    VM_CODE_WATCHED, /* and writes trap */
+};
+#define VM_CODE_NEW_MAX 256
+
 struct vm {
     struct vm_opts opts;
     struct pool *pool;
@@ -115,8 +126,13 @@ struct vm {
     struct engine *soft; /* always there: engine, or emulator beside kvm */
     struct board board;
     struct chardev *console;
-    int32_t hc_status;        /* of the last hypercall */
-    bool *code_frame;         /* by frame: the soft CPU holds code of it decoded; only beside kvm */
+    int32_t hc_status;   /* of the last hypercall */
+    uint8_t *code_frame; /* by frame: enum vm_code; only beside kvm */
+    struct {             /* frames with VM_CODE_NEW, and what they back in this space */
+        frame_t frame;
+        gfn_t gfn;
+    } code_new[VM_CODE_NEW_MAX];
+    unsigned code_news;
     struct trace_insn *trace; /* NULL: off */
     struct stats stats;
     struct strict_tlb *strict; /* NULL: off */
@@ -224,6 +240,10 @@ void vm_board_wake(struct vm *vm);
 /* Guest time stands still from one to the other; the first returns what the second needs. */
 uint64_t vm_board_freeze(struct vm *vm);
 void vm_board_thaw(struct vm *vm, uint64_t frozen);
+
+/* Before the kvm engine runs, or another space is entered: frames whose code the soft CPU has come
+ * to hold become read-only. */
+void vm_watch_code(struct vm *vm);
 
 /* May the kvm engine translate by this view's tables? */
 bool vm_kvm_walks(const struct vm *vm, bool user);

@@ -338,6 +338,7 @@ int vm_board_create(struct vm *vm, struct errmsg *err)
         c.debugcon = on_debugcon;
         c.debugcon_ctx = vm->opts.debugcon;
     }
+    c.no_pci = vm->opts.no_pci;
     memcpy(c.drive, vm->opts.drive, sizeof c.drive);
     rc = board_init(&vm->board, &c);
     if (!rc)

@@ -379,6 +379,7 @@ static int parse(struct run_args *a, int argc, char **argv)
             return cmd_usage("run", "which image?");
         a->bios.bios = BIOS_DEFAULT;
     }
+    a->vm.no_pci = a->bios.bios != NULL;
     if (a->image.path && (a->bios.bios || a->bios.order[0]))
         return cmd_usage("run", "--bios and -boot start from a drive: not with image '%s'",
                          a->image.path);

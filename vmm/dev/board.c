@@ -60,6 +60,7 @@ int board_init(struct board *b, const struct board_config *c)
         (err = dma_init(&b->dma, &b->bus)) != 0 ||
         (err = vga_init(&b->vga, &b->bus, &b->mmio, c->clock)) != 0 || (err = init_ide(b, c)) != 0)
         return err;
+    b->pci.absent = b->no_pci = c->no_pci;
     if ((err = debugcon_init(&b->debugcon, &b->bus, c->debugcon, c->debugcon_ctx)) != 0)
         return err;
     return init_serial_and_exit(b, c);
@@ -79,6 +80,7 @@ void board_reset(struct board *b)
     a20_init(&b->a20, again, b->a20_line, b->reset_line);
     kbd_init(&b->kbd, again, &b->a20, irq(b, IRQ_KBD));
     pcihost_init(&b->pci, again, b->reset_line);
+    b->pci.absent = b->no_pci;
     for (unsigned i = 0; i < IDE_CHANNELS; i++)
         ide_reset(&b->ide[i]);
     for (uint16_t reg = 4; reg > 0;

@@ -40,6 +40,7 @@ struct board {
     struct ide ide[IDE_CHANNELS];
     struct clock clock;
     struct line a20_line, reset_line;
+    bool no_pci;
 };
 
 /* What hangs on an ATA channel: index 0 and 1 on the primary one, 2 and 3 on the secondary. */
@@ -61,6 +62,7 @@ struct board_config {
     uint64_t wall_seconds; /* calendar time at the machine's start, since 1970 */
     uint64_t ram_bytes;
     struct board_drive drive[BOARD_DRIVES];
+    bool no_pci;                               /* an ISA PC */
     void (*debugcon)(void *ctx, uint8_t byte); /* NULL: nobody listens */
     void *debugcon_ctx;
 };

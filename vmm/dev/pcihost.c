@@ -28,7 +28,7 @@ static uint32_t data_in(void *ctx, uint16_t port, unsigned size)
 {
     const struct pcihost *p = ctx;
     uint32_t val = UINT32_MAX;
-    if ((p->address & ENABLE) && !(p->address & FUNCTION_BITS))
+    if (!p->absent && (p->address & ENABLE) && !(p->address & FUNCTION_BITS))
         val = bridge_register((p->address & 0xfc) / 4);
     return val >> 8 * (port - DATA) & UINT32_MAX >> (32 - 8 * size);
 }
@@ -37,7 +37,7 @@ static uint32_t address_in(void *ctx, uint16_t port, unsigned size)
 {
     const struct pcihost *p = ctx;
     if (size == 4)
-        return p->address;
+        return p->absent ? UINT32_MAX : p->address;
     return size == 1 && port == RESET ? p->reset_control : UINT32_MAX;
 }
 

@@ -15,6 +15,7 @@ struct pcihost {
     uint32_t address;
     uint8_t reset_control;
     struct line reset;
+    bool absent; /* a PC without PCI: only the reset control register is there */
 };
 
 /* Claim ports 0xCF8..0xCFF. 0, or bus_claim's error. */
