@@ -139,10 +139,11 @@ static void rom_end(uint8_t *page)
     /* Real mode's way to a new start: jmp f000:fe00, where port 92 resets the machine. */
     static const uint8_t entry[] = {0xea, 0x00, 0xfe, 0x00, 0xf0};
     static const uint8_t reboot[] = {0xb0, 0x01, 0xe6, 0x92, 0xf4}; /* mov al, 1; out 92, al; hlt */
+    static const uint8_t date[8] = {'0', '1', '/', '0', '1', '/', '9', '9'};
 
     memcpy(page + (ROM_ENTRY - ROM_PAGE), entry, sizeof entry);
     memcpy(page + (REBOOT - ROM_PAGE), reboot, sizeof reboot);
-    memcpy(page + (ROM_DATE - ROM_PAGE), "01/01/99", 8);
+    memcpy(page + (ROM_DATE - ROM_PAGE), date, sizeof date);
     page[ROM_MODEL - ROM_PAGE] = 0xfc; /* an AT */
 }
 

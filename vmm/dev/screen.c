@@ -80,8 +80,9 @@ void screen_print(const struct vga *vga, FILE *out)
     for (unsigned r = 0; r < rows; r++) {
         const unsigned n = row_length(&t, r);
         for (unsigned c = 0; c < n; c++) {
-            char u[4];
-            fwrite(u, 1, utf8((uint8_t)t.cell[r * t.cols + c], u), out);
+            char u[4] = "";
+            const unsigned len = utf8((uint8_t)t.cell[r * t.cols + c], u);
+            fwrite(u, 1, len, out);
         }
         fputc('\n', out);
     }
