@@ -5,8 +5,6 @@
  */
 #include "guest/rt/trap.h"
 
-TEST_NEEDS("m=16M");
-
 #define MSR_BASE   0x1bu
 #define CPUID_APIC (1u << 9)
 

@@ -4,8 +4,6 @@
  */
 #include "guest/rt/trap.h"
 
-TEST_NEEDS("m=16M");
-
 static void dma_chip(uint16_t base, unsigned step, const char *name)
 {
     const uint16_t address = base, length = (uint16_t)(base + step),

@@ -4,8 +4,6 @@
  */
 #include "guest/rt/trap.h"
 
-TEST_NEEDS("m=16M");
-
 #define CR0_TS 0x8u
 
 /* --- ports in ring 3 --- */

@@ -6,8 +6,6 @@
 #include "guest/rt/paging.h"
 #include "guest/rt/trap.h"
 
-TEST_NEEDS("m=16M");
-
 #define TEXT  0xb8000u
 #define GRAPH 0xa0000u
 #define HOLE  0x40000000u /* mapped nowhere */

@@ -44,8 +44,9 @@ static unsigned at_most(unsigned n, unsigned most)
 
 void vga_text(const struct vga *v, struct vga_text *out)
 {
-    const unsigned lines = 1 + ((unsigned)v->crtc[CRTC_END] | (v->crtc[CRTC_OVERFLOW] & 0x02) << 7 |
-                                (v->crtc[CRTC_OVERFLOW] & 0x40) << 3);
+    const unsigned overflow = v->crtc[CRTC_OVERFLOW];
+    const unsigned lines =
+        1 + (v->crtc[CRTC_END] | (overflow & 0x02) << 7 | (overflow & 0x40) << 3);
     const unsigned columns = v->crtc[CRTC_COLS] + 1u;
     unsigned each = (v->crtc[CRTC_SCAN] & SCAN_LINES) + 1u;
     const unsigned start = pair(v, CRTC_START), cursor = pair(v, CRTC_CURSOR_AT);
