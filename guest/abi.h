@@ -124,7 +124,8 @@
  * current one, or space 0. */
 #define UMBRA_HC_SPACE_EXIT 0x16u
 
-/* arg[0], arg[1] range of the current space: swap its pages out now.
+/* arg[0], arg[1] range of the current space: swap its pages out now, the first UMBRA_RECLAIM_MAX
+ * that have a frame. Call again for more.
  * -> ret[0] pages of the range that are swapped out, ret[1] pages that kept their frame */
 #define UMBRA_HC_SPACE_RECLAIM 0x17u
 
@@ -142,6 +143,8 @@
 
 #define UMBRA_WINDOW       0xffc00000u
 #define UMBRA_PTE_PROTNONE 0x80u
+
+#define UMBRA_RECLAIM_MAX 2048u
 
 #define UMBRA_NO_FRAME 0xffffffffu
 

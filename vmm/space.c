@@ -341,18 +341,27 @@ static int32_t call_exit(struct vm *vm, struct umbra_hc *hc)
     return UMBRA_OK;
 }
 
+static bool holds_frame(const struct vm *vm, gfn_t gfn)
+{
+    const pte_t pte = mm_pte(vm->as->mm, gfn);
+    return pte_present(pte) && pte_frame(pte) != POOL_ZERO_FRAME;
+}
+
+/* Compressing and writing takes its time, in which nobody looks at the clock: so many at once. */
 static int32_t call_reclaim(struct vm *vm, struct umbra_hc *hc)
 {
-    gfn_t gfn;
+    gfn_t gfn, end;
     uint32_t n;
     const int32_t bad = take_range(hc, &gfn, &n);
     if (bad)
         return bad;
-    const int rc = mm_pageout(vm->as->mm, gfn, n);
+    uint32_t tried = 0;
+    for (end = gfn; end < gfn + n && tried < UMBRA_RECLAIM_MAX; end++)
+        tried += holds_frame(vm, end);
+    const int rc = mm_pageout(vm->as->mm, gfn, end - gfn);
     for (gfn_t g = gfn; !rc && g < gfn + n; g++) {
-        const pte_t pte = mm_pte(vm->as->mm, g);
-        hc->ret[0] += pte_is_swap(pte);
-        hc->ret[1] += pte_present(pte) && pte_frame(pte) != POOL_ZERO_FRAME;
+        hc->ret[0] += pte_is_swap(mm_pte(vm->as->mm, g));
+        hc->ret[1] += holds_frame(vm, g);
     }
     return status_of(rc);
 }
