@@ -30,6 +30,7 @@ struct pool;
     X(refaults, "evicted pages wanted again")                                                      \
     X(refaults_soon, "... soon enough to go to the active list")                                   \
     X(direct, "times that a faulting thread had to reclaim")                                       \
+    X(gave_up, "times that reclaim gave up, as next to nothing could leave")                       \
     X(background, "rounds of background reclaim")                                                  \
     X(limit, "times that an mm met its limit")                                                     \
     X(file_reads, "pages read from files")                                                         \

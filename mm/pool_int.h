@@ -61,6 +61,7 @@ struct pool {
 
     _Atomic uint64_t counters[MM_COUNTER_COUNT];
     struct swap *_Atomic swap; /* swap_int.h; set once, freed with the pool. NULL: none yet */
+    _Atomic uint32_t hopeless; /* rounds of direct reclaim in a row of which next to nothing came */
     struct swap *retired_swaps;
     struct reclaim *_Atomic reclaim;          /* the background thread, reclaim.h */
     struct sharing *_Atomic sharing;          /* the content scanner, share.c */

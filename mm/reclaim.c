@@ -18,7 +18,9 @@ enum {
     BATCH = 32,        /* frames that one round looks at, or frees */
     DIRECT_TRIES = 16, /* rounds that one allocation waits for */
     PATIENCE = 1024, /* failed writes that one allocation forgives, beyond each frame's two tries */
-    NAP_MS = 20,     /* the background thread's rest when it got nowhere */
+    LOOK = 4096,  /* frames that a round looks at which need not succeed, beyond twice its want */
+    GIVE_UP = 16, /* direct rounds in a row of which next to nothing came */
+    NAP_MS = 20,  /* the background thread's rest when it got nowhere */
 };
 
 struct reclaim {
@@ -90,6 +92,8 @@ static uint32_t reclaim_some(struct pool *p, uint32_t want, bool must)
     const uint64_t freed = count_of(p, CNT_freed), errors = count_of(p, CNT_write_errors);
     /* each frame is met twice at most: once to lose its accessed bit, once to go */
     int64_t budget = 2 * ((int64_t)lru_count(p, LRU_ACTIVE) + lru_count(p, LRU_INACTIVE)) + BATCH;
+    if (!must && budget > LOOK + 2 * (int64_t)want)
+        budget = LOOK + 2 * (int64_t)want;
     uint64_t forgiven = 0;
     bool again = true;
     while (again) {
@@ -189,12 +193,34 @@ static void reclaim_wake(struct pool *p)
     pthread_mutex_unlock(&r->lock);
 }
 
-static frame_t take_hard(struct pool *p, bool *zeroed, uint32_t *path)
+/*
+ * Where the last few pages that can leave are those in use (the code that fills the rest), they go
+ * and come for ever, and all of the pool is looked through each time. After some rounds of which so
+ * little came, that counts as nothing.
+ */
+static bool hopeless(struct pool *p, uint32_t freed, uint64_t refused)
 {
+    if (refused / 256 <= freed)
+        atomic_store(&p->hopeless, 0);
+    else if (atomic_load(&p->hopeless) < GIVE_UP)
+        atomic_fetch_add(&p->hopeless, 1);
+    return atomic_load(&p->hopeless) >= GIVE_UP;
+}
+
+/* `last`: there is no frame left; else the caller would rather not take one of the last. */
+static frame_t take_hard(struct pool *p, bool last, bool *zeroed, uint32_t *path)
+{
+    if (!last && atomic_load(&p->hopeless) >= GIVE_UP)
+        return FRAME_NONE;
     *path |= MM_PATH_RECLAIM;
     pool_count(p, CNT_direct);
     for (int i = 0; i < DIRECT_TRIES; i++) {
-        uint32_t freed = reclaim_round(p, BATCH, true);
+        const uint64_t refused = count_of(p, CNT_no_slot);
+        const uint32_t freed = reclaim_round(p, BATCH, true);
+        if (hopeless(p, freed, count_of(p, CNT_no_slot) - refused)) {
+            pool_count(p, CNT_gave_up);
+            return FRAME_NONE;
+        }
         frame_t f = pool_take(p, zeroed);
         if (f != FRAME_NONE || freed == 0)
             return f;
@@ -224,13 +250,13 @@ frame_t mm_take_frame(struct pool *p, struct mm *mm, bool *zeroed, uint32_t *pat
     if (__builtin_expect(available < atomic_load_explicit(&p->wm_low, memory_order_relaxed), 0)) {
         reclaim_wake(p);
         if (available <= atomic_load_explicit(&p->wm_min, memory_order_relaxed)) {
-            frame_t f = take_hard(p, zeroed, path);
+            frame_t f = take_hard(p, false, zeroed, path);
             if (f != FRAME_NONE)
                 return f;
         }
     }
     frame_t f = pool_take(p, zeroed);
-    return f != FRAME_NONE ? f : take_hard(p, zeroed, path);
+    return f != FRAME_NONE ? f : take_hard(p, true, zeroed, path);
 }
 
 void mm_set_limit(struct mm *mm, uint64_t frames)

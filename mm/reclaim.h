@@ -22,8 +22,8 @@ int pool_reclaim_start(struct pool *p);
 /* Stop it, if it runs, and wait for it. */
 void pool_reclaim_stop(struct pool *p);
 
-/* Try to free n frames now, in this thread. How many frames were freed meanwhile, 0: there is
- * nothing to reclaim. No lock of mm/ may be held. */
+/* Try to free n frames now, in this thread, looking at 4096 + 2n frames at most. How many frames
+ * were freed meanwhile, 0: there was nothing to reclaim among them. No lock of mm/ may be held. */
 uint32_t pool_reclaim(struct pool *p, uint32_t n);
 
 /*

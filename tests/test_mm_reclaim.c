@@ -407,6 +407,42 @@ Test(mm_reclaim, b31_an_area_that_fails_every_write_ends_in_oom_not_in_a_hang)
     }
 }
 
+/* Pages that do not compress fill the pool; the few that do go out and come back at each fault.
+ * That is not to go on for ever, looking through all of the pool each time for the one that can go.
+ */
+Test(mm_reclaim, b31_next_to_nothing_that_can_leave_is_out_of_memory_too)
+{
+    enum { FRAMES = 2048, TEXTS = 24 };
+    struct swap_kit s;
+    struct mm_fault f;
+    gfn_t n = 0;
+    swap_open(&s, ON_ZPOOL, FRAMES, 8192);
+    cr_assert_eq(pool_set_watermarks(s.k.pool, 16, 32, 48), 0);
+    cr_assert_eq(mm_map_anon(s.k.mm, 2000, 2 * FRAMES, RW, MM_ANON_PRIVATE), 0);
+    for (gfn_t g = 0; g < TEXTS; g++)
+        kit_store(&s.k, s.k.mm, g, g + 1);
+    do {
+        for (gfn_t g = 0; g < TEXTS; g++) { /* what the instructions that write noise lie in */
+            f = mm_fault(s.k.mm, g, MM_ACCESS_READ);
+            if (f.result > MM_SPURIOUS)
+                break;
+        }
+        if (f.result <= MM_SPURIOUS)
+            f = mm_fault(s.k.mm, 2000 + n, MM_ACCESS_WRITE);
+        if (f.result <= MM_SPURIOUS)
+            fill_noise(kit_bytes(&s.k, f.frame), n++);
+        cr_assert_leq(counters(&s).scanned, 200u * FRAMES, "after %u pages", n);
+    } while (f.result <= MM_SPURIOUS);
+    cr_expect_eq(f.result, MM_OOM);
+    cr_expect_geq(n, FRAMES - 1 - TEXTS, "%u pages", n);
+    cr_expect_gt(counters(&s).gave_up, 0);
+    kit_audit(&s.k);
+    mm_unmap(s.k.mm, 2000, 2 * FRAMES); /* and all is well again */
+    for (gfn_t g = 0; g < 1024; g++)
+        kit_store(&s.k, s.k.mm, g, g);
+    swap_close(&s);
+}
+
 Test(mm_reclaim, b31_a_pool_too_small_to_copy_ends_in_oom_not_in_a_hang)
 {
     struct swap_kit s;
