@@ -20,7 +20,8 @@ static const struct opt table[] = {
 };
 
 struct trace_args {
-    const char *what, *path, *output;
+    const char *word, *path, *output;
+    enum what { REPORT, DUMP, EXPORT } what;
     bool json, chrome, top_given;
     size_t top;
 };
@@ -40,8 +41,8 @@ static int take(struct trace_args *a, struct opts *o, int id)
         a->top_given = true;
         break;
     case OPTS_WORD:
-        if (!a->what)
-            a->what = o->value;
+        if (!a->word)
+            a->word = o->value;
         else if (!a->path)
             a->path = o->value;
         else
@@ -63,17 +64,18 @@ static int parse(struct trace_args *a, int argc, char **argv)
         rc = take(a, &o, id);
     if (rc)
         return rc;
-    if (!a->what)
+    if (!a->word)
         return cmd_usage("trace", "report, dump, or export?");
-    if (opt_choice(a->what, whats, &choice, &e) < 0)
+    if (opt_choice(a->word, whats, &choice, &e) < 0)
         return cmd_usage("trace", "%s", e.text);
+    a->what = (enum what)choice;
     if (!a->path)
-        return cmd_usage("trace", "%s of which file?", a->what);
-    if (a->chrome != (a->what[0] == 'e'))
+        return cmd_usage("trace", "%s of which file?", a->word);
+    if (a->chrome != (a->what == EXPORT))
         return cmd_usage("trace", a->chrome ? "--chrome is for export" : "export needs --chrome");
-    if (a->top_given && a->what[0] != 'r')
+    if (a->top_given && a->what != REPORT)
         return cmd_usage("trace", "--top is for report");
-    if (a->json && a->what[0] == 'e')
+    if (a->json && a->what == EXPORT)
         return cmd_usage("trace", "--json is for report and dump; --chrome is JSON already");
     return 0;
 }
@@ -94,9 +96,9 @@ static int report(const struct trace_args *a, struct trace_file *f, FILE *out)
 
 static int work(const struct trace_args *a, struct trace_file *f, FILE *out)
 {
-    switch (a->what[0]) {
-    case 'r': return report(a, f, out);
-    case 'd': return a->json ? trace_dump_json(f, out) : trace_dump(f, out);
+    switch (a->what) {
+    case REPORT: return report(a, f, out);
+    case DUMP: return a->json ? trace_dump_json(f, out) : trace_dump(f, out);
     default: return trace_export_chrome(f, out);
     }
 }

@@ -44,7 +44,7 @@ static uint32_t events_of_each(const struct trace_page *const *page, uint32_t n)
 static int choose(const struct summary *s, struct history *h)
 {
     const uint32_t n = s->pages.n;
-    const struct trace_page **list = calloc(n ? n : 1, sizeof *list);
+    const struct trace_page **list = calloc(n ? n : 1, sizeof(struct trace_page *));
     h->page = calloc(HISTORY_PAGES, sizeof *h->page);
     h->event = calloc(HISTORY_EVENTS, sizeof *h->event);
     if (!list || !h->page || !h->event) {
@@ -53,7 +53,7 @@ static int choose(const struct summary *s, struct history *h)
     }
     for (uint32_t i = 0; i < n; i++)
         list[i] = &s->pages.page[i];
-    qsort(list, n, sizeof *list, by_events);
+    qsort(list, n, sizeof(struct trace_page *), by_events);
     const uint32_t each = events_of_each(list, at_most(n, HISTORY_PAGES));
     uint32_t used = 0;
     while (h->pages < at_most(n, HISTORY_PAGES) && list[h->pages]->events > 0) {
