@@ -20,7 +20,7 @@ set width 0
 set tcp connect-timeout 20
 break main
 continue
-print $cr0 < 0
+print $cr0 >> 31
 backtrace
 print/x *(unsigned char *)main
 stepi

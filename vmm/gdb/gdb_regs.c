@@ -23,7 +23,7 @@ enum { FX_MXCSR = 24, FX_ST = 32, FX_XMM = 160 };
 #define FLOATC(name)      "<reg name=\"" name "\" bitsize=\"32\" type=\"int\" group=\"float\"/>"
 #define XMMREG(name)      "<reg name=\"" name "\" bitsize=\"128\" type=\"vec128\" group=\"vector\"/>"
 #define FLAG(name, bit)   "<field name=\"" name "\" start=\"" #bit "\" end=\"" #bit "\"/>"
-#define SYS(name)         "<reg name=\"" name "\" bitsize=\"32\" type=\"int\" group=\"system\"/>"
+#define SYS(name)         "<reg name=\"" name "\" bitsize=\"32\" type=\"uint32\" group=\"system\"/>"
 
 /* clang-format off */
 const char gdb_target_xml[] =
