@@ -35,6 +35,7 @@ hbreak *0x8048000
 info breakpoints
 delete
 monitor pt 0xc0100000
+monitor explain 0xc0100000
 monitor nonsense
 set var ticks = 1000
 print ticks
@@ -66,6 +67,7 @@ session() { # NAME OPTIONS...
         'watchpoint 2: ticks' 'a watchpoint'
         '\$4 = 2' '... that hit at its condition'
         'umbra|^c0100000 |in step|read-only' 'the page table row from monitor pt'
+        'ring 3' 'the page explained'
         "'nonsense' is no command of umbra's" 'a monitor command that there is not'
         '\$5 = 1000' 'a variable that the debugger wrote'
         '\$6 = \[' 'flags by name'

@@ -3,15 +3,17 @@
 #include <string.h>
 
 #include "vmm/cmd/opts.h"
+#include "vmm/explain.h"
 #include "vmm/gdb/gdb_int.h"
 #include "vmm/pt_print.h"
 
 static const char help[] =
-    "pt [RANGE]     guest PTE, backing PTE and shadow PTE of each page, and why they differ\n"
-    "               RANGE is ADDRESS, START-END or START+LEN; without one: where EIP is\n"
-    "regs           registers, as QEMU shows them\n"
-    "stats          traps by kind, faults by path\n"
-    "engine         what runs the guest's code\n";
+    "pt [RANGE]         guest PTE, backing PTE and shadow PTE of each page, and why they differ\n"
+    "                   RANGE is ADDRESS, START-END or START+LEN; without one: where EIP is\n"
+    "explain [ADDRESS]  one page in words: the walk, what backs it, what the next access does\n"
+    "regs               registers, as QEMU shows them\n"
+    "stats              traps by kind, faults by path\n"
+    "engine             what runs the guest's code\n";
 
 static bool word_is(const char **line, const char *word)
 {
@@ -36,11 +38,27 @@ static void monitor_pt(struct vm *vm, const char *line, FILE *out)
         pt_print(vm, (la_t)r.first, (la_t)r.last, out);
 }
 
+static void monitor_explain(struct vm *vm, const char *line, FILE *out)
+{
+    uint64_t la = vm->cpu.seg[SEG_CS].base + vm->cpu.eip;
+    struct explanation x;
+    struct errmsg err;
+
+    if (*line && opt_u64(line, 0, UINT32_MAX, &la, &err) < 0) {
+        fprintf(out, "explain: %s\n", err.text);
+        return;
+    }
+    explain_page(vm, (la_t)la, &x);
+    explain_print(&x, out);
+}
+
 void gdb_monitor(struct vm *vm, const char *line, FILE *out)
 {
     line += strspn(line, " ");
     if (word_is(&line, "pt"))
         monitor_pt(vm, line, out);
+    else if (word_is(&line, "explain"))
+        monitor_explain(vm, line, out);
     else if (word_is(&line, "regs"))
         cpu_dump(&vm->cpu, out);
     else if (word_is(&line, "stats"))
