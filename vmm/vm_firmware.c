@@ -90,8 +90,6 @@ static unsigned add_entries(struct bytes *b, const struct cpu *cpu)
     add(b, 0x11, 1);
     add(b, MP_ENABLED, 1);
     add(b, IOAPIC_BASE, 4);
-    add_interrupt(b, MP_IO_INT, MP_EXTINT, 0, IOAPIC_ID, 0);
-    n++;
     for (unsigned irq = 0; irq < 16; irq++)
         if (irq != 2) {
             add_interrupt(b, MP_IO_INT, MP_INT, irq, IOAPIC_ID, irq ? irq : 2);
