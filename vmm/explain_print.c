@@ -64,7 +64,7 @@ static void print_walk(const struct explanation *x, FILE *out)
         fprintf(out, "  directory pointer %u, held by the processor, is %016" PRIx64 ": %s\n",
                 x->la >> 30, w->pdpte.raw, gpte_present(w->pdpte) ? "present" : "not present");
     if (w->end != TABLES_NO_PDPTE)
-        print_entry(x, w->large ? "directory entry (large page)" : "directory entry",
+        print_entry(x, w->large ? "large directory entry" : "directory entry",
                     pae ? x->la >> 21 & 511 : x->la >> 22, w->pde_at, w->pde, w->large, out);
     if (w->pte_at)
         print_entry(x, "table entry", x->la >> PAGE_SHIFT & (pae ? 511 : 1023), w->pte_at, w->pte,
@@ -168,7 +168,8 @@ static void print_last_fault(const struct explanation *x, FILE *out)
         return;
     if (x->faulted)
         fprintf(out, "Last fault: %.6f s ago (%s).\n", x->faulted_ago_s,
-                fault_name(&f, name, sizeof name));
+                f.result == MM_SPURIOUS ? "all was there but the shadow"
+                                        : fault_name(&f, name, sizeof name));
     else
         fprintf(out, "Last fault: %s.\n", x->live ? "none on record" : "not recorded");
 }

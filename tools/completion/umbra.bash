@@ -27,6 +27,28 @@ _umbra() {
         mapfile -t COMPREPLY < <(compgen -W 'report dump export' -- "$cur")
         return
     fi
+    case $cmd:$prev in
+        ctl:ctl)
+            mapfile -t COMPREPLY < <(compgen -W 'status registers stats pause resume step wait memory inject quit --socket --json' -- "$cur")
+            return
+            ;;
+        ctl:inject)
+            mapfile -t COMPREPLY < <(compgen -W 'swap-out fork unfork write-protect drop-shadow fail' -- "$cur")
+            return
+            ;;
+        ctl:fail)
+            mapfile -t COMPREPLY < <(compgen -W 'none read write io frame' -- "$cur")
+            return
+            ;;
+        pt:pt)
+            mapfile -t COMPREPLY < <(compgen -W "save compare $(_umbra_options "$umbra" pt)" -- "$cur")
+            return
+            ;;
+        pt:--view | pt:-view)
+            mapfile -t COMPREPLY < <(compgen -W 'both kernel user' -- "$cur")
+            return
+            ;;
+    esac
     case $prev in
         --engine | -engine)
             mapfile -t COMPREPLY < <(compgen -W 'auto kvm soft' -- "$cur")
