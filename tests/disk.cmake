@@ -5,7 +5,7 @@ umbra_unit_test(test_disk)
 umbra_unit_test(test_soft_io_many SOURCES soft_world.c soft_env.c)
 add_executable(fuzz_ide fuzz_ide.c)
 target_link_libraries(fuzz_ide PRIVATE vmm mm umbra_flags)
-add_test(NAME fuzz_ide COMMAND fuzz_ide 1 200)
+add_test(NAME fuzz_ide COMMAND fuzz_ide 1 1000)
 set_tests_properties(fuzz_ide PROPERTIES TIMEOUT 60 LABELS fast)
 
 # The whole machine: a guest's driver, and what its disks' files hold afterwards.

@@ -38,7 +38,19 @@ static void one_step(void)
     case 3:
         bus_out(&bus, (uint16_t)(base + 6), 0xa0 | rnd(2) << 4 | rnd(2) << 6 | rnd(2), 1);
         break;
-    case 4: bus_out(&bus, (uint16_t)(base + 2 + rnd(4)), rnd(3), 1); break;
+    case 4: /* a likely command: device, address, count, then all of its data */
+        bus_out(&bus, 0x3f6, 0, 1);
+        bus_out(&bus, (uint16_t)(base + 6), rnd(8) ? 0xe0 : 0xf0, 1);
+        bus_out(&bus, (uint16_t)(base + 2), rnd(2) ? 1 + rnd(20) : rnd(256), 1);
+        bus_out(&bus, (uint16_t)(base + 3), rnd(256), 1);
+        bus_out(&bus, (uint16_t)(base + 4), rnd(6), 1);
+        bus_out(&bus, (uint16_t)(base + 5), 0, 1);
+        bus_out(&bus, (uint16_t)(base + 7), commands[rnd(sizeof commands)], 1);
+        for (uint32_t n = rnd(20); n > 0; n--) {
+            bus_in_many(&bus, base, 2, 1 + rnd(2000), block);
+            bus_out_many(&bus, base, 2, 1 + rnd(2000), block);
+        }
+        break;
     case 5: bus_out(&bus, (uint16_t)(base + rnd(8)), rnd(1u << 31), size); break;
     case 6: bus_in(&bus, (uint16_t)(base + rnd(8)), size); break;
     case 7: bus_in_many(&bus, base, 1u << (1 + rnd(2)), 1 + rnd(2000), block); break;
@@ -50,7 +62,7 @@ static void one_step(void)
         bus_out(&bus, (uint16_t)(base + 7), 0xa0, 1);
         bus_out(&bus, base, packets[rnd(sizeof packets)], 2);
         for (int i = 0; i < 5; i++)
-            bus_out(&bus, base, rnd(3) ? rnd(4) << 8 : rnd(65536), 2);
+            bus_out(&bus, base, rnd(5) ? rnd(3) << 8 * (i & 1) : rnd(65536), 2);
         break;
     default: bus_in(&bus, base, size); break;
     }

@@ -74,11 +74,10 @@ static int copy_low(struct vm *vm)
 /* Addresses as BIOS E820 has them; the firmware knows best what else it keeps for itself. */
 static int tell_memory(struct vm *vm)
 {
-    struct __attribute__((packed)) {
-        uint64_t start, bytes;
-        uint32_t type;
-    } ram = {0, vm->opts.ram, IMAGE_MEM_RAM};
-    return fwcfg_add_file(&vm->bios.fwcfg, "etc/e820", &ram, sizeof ram);
+    uint8_t ram[20] = {0}; /* start and length in 64 bits, type in 32 */
+    memcpy(ram + 8, &vm->opts.ram, sizeof vm->opts.ram);
+    ram[16] = IMAGE_MEM_RAM;
+    return fwcfg_add_file(&vm->bios.fwcfg, "etc/e820", ram, sizeof ram);
 }
 
 static int tell(struct vm *vm, const struct vm_bios_opts *o)

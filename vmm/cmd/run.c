@@ -384,7 +384,7 @@ static int parse(struct run_args *a, int argc, char **argv)
         return cmd_usage("run", "--bios and -boot start from a drive: not with image '%s'",
                          a->image.path);
     if (!a->bios.order[0])
-        strcpy(a->bios.order, "cd");
+        memcpy(a->bios.order, "cd", 3);
     if (a->pages.size && !a->pages.path)
         return cmd_usage("run", "--trace-size: of which trace? Give --trace FILE too");
     if (a->vm.held && !a->gdb && !a->control)

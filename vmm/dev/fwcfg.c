@@ -15,7 +15,8 @@ static int add(struct fwcfg *f, uint16_t key, const char *name, const void *data
     struct fwcfg_item *i = &f->item[f->items];
     if (f->items == FWCFG_ITEMS)
         return -ENOSPC;
-    if (strlen(name) >= sizeof i->name)
+    const size_t name_len = strlen(name);
+    if (name_len >= sizeof i->name)
         return -EINVAL;
     i->data = malloc(len ? len : 1);
     if (!i->data)
@@ -24,7 +25,7 @@ static int add(struct fwcfg *f, uint16_t key, const char *name, const void *data
         memcpy(i->data, data, len);
     i->len = len;
     i->key = key;
-    strcpy(i->name, name);
+    memcpy(i->name, name, name_len + 1);
     f->items++;
     return 0;
 }

@@ -160,7 +160,7 @@ static void finish(struct ide_drive *d)
 static uint32_t read_some(struct ide_drive *d, uint32_t n, uint8_t *buf, uint8_t *error)
 {
     int rc = disk_read(d->disk, d->sector, n, buf);
-    uint32_t good = n;
+    uint32_t good;
     *error = 0;
     if (rc == 0)
         return n;

@@ -175,6 +175,8 @@ static void request_sense(struct ide_drive *d, const uint8_t *p)
 
 static void inquiry(struct ide_drive *d, const uint8_t *p)
 {
+    /* vendor, product, revision: padded with spaces, with no end */
+    static const uint8_t names[8 + 16 + 4] = "UMBRA   CD-ROM          1.0 ";
     uint8_t *b = memset(d->buffer, 0, 36);
     if (p[1] & 1) { /* vital product data: there is none */
         packet_fail(d, KEY_ILLEGAL, ASC_FIELD, 0);
@@ -184,7 +186,7 @@ static void inquiry(struct ide_drive *d, const uint8_t *p)
     b[1] = 0x80; /* removable */
     b[3] = 0x21; /* ATAPI 2, format 1 */
     b[4] = 31;
-    memcpy(b + 8, "UMBRA   CD-ROM          1.0 ", 28);
+    memcpy(b + 8, names, sizeof names);
     answer(d, 36, p[4]);
 }
 
