@@ -198,19 +198,24 @@ int main(int argc, char **argv)
         return 2;
     }
     report = mmap(NULL, sizeof *report, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    uint64_t *list = malloc(o.length * sizeof *list);
-    if (report == MAP_FAILED || !list) {
+    if (report == MAP_FAILED) {
         perror("fuzz_mmu");
         return 2;
     }
     if (o.only)
         return only(&o);
+    uint64_t *list = malloc(o.length * sizeof *list);
+    if (!list) {
+        perror("fuzz_mmu");
+        return 2;
+    }
     for (uint64_t done = 0, seed = o.seed; done < o.events; seed++) {
         const size_t n = o.events - done < o.length ? (size_t)(o.events - done) : o.length;
         for (size_t i = 0; i < n; i++)
             list[i] = i;
         if (!lived(&o, seed, list, n, false)) {
             found(&o, seed, list, n);
+            free(list);
             return 1;
         }
         done += n;

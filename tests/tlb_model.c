@@ -178,7 +178,7 @@ static void forget(struct tlb_page *p, bool all, uint32_t of, uint32_t la)
 
 void tlb_invlpg(struct tlb_model *t, uint32_t la)
 {
-    const uint32_t large = t->mmu->cr4 & CR4_PAE_BIT ? 2u << 20 : 4u << 20;
+    const uint32_t large = (t->mmu->cr4 & CR4_PAE_BIT) ? 2u << 20 : 4u << 20;
 
     for (unsigned i = 0; i < t->pages; i++) {
         struct tlb_page *p = &t->page[i];

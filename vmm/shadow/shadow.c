@@ -6,9 +6,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdatomic.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
 
 #include "vmm/engine.h"
 #include "vmm/shadow/shadow_int.h"
@@ -159,7 +156,7 @@ static uint32_t page_find(const struct shadow *sh, const struct role *role)
     return NO_PAGE;
 }
 
-static uint32_t page_new(struct shadow *sh, const struct role *role)
+uint32_t shadow_page_new(struct shadow *sh, const struct role *role)
 {
     const uint32_t page = arena_alloc(&sh->arena);
     if (page == NO_PAGE)
@@ -177,7 +174,7 @@ static uint32_t page_new(struct shadow *sh, const struct role *role)
 }
 
 /* Take a page out of everything; its memory is free only after shadow_flush_engines(). */
-static void page_detach(struct shadow *sh, uint32_t page)
+void shadow_page_detach(struct shadow *sh, uint32_t page)
 {
     struct shadow_page *sp = &sh->page[page];
     for (uint32_t e; (e = srmap_first(&sh->parents, page)) != SRMAP_END;)
@@ -194,7 +191,7 @@ static void page_detach(struct shadow *sh, uint32_t page)
     sh->stats.pages--;
 }
 
-static void pages_free(struct shadow *sh, const uint32_t *page, unsigned n)
+void shadow_pages_free(struct shadow *sh, const uint32_t *page, unsigned n)
 {
     if (n == 0)
         return;
@@ -205,28 +202,28 @@ static void pages_free(struct shadow *sh, const uint32_t *page, unsigned n)
 }
 
 /* Make room in the arena, oldest pages first. false: nothing can go. */
-static bool reclaim(struct shadow *sh)
+bool shadow_reclaim(struct shadow *sh)
 {
     uint32_t gone[RECLAIM_BATCH];
     unsigned n = 0;
     while (n < RECLAIM_BATCH && sh->oldest) {
         gone[n] = sh->oldest - 1;
-        page_detach(sh, gone[n++]);
+        shadow_page_detach(sh, gone[n++]);
     }
     sh->stats.reclaims += n;
-    pages_free(sh, gone, n);
+    shadow_pages_free(sh, gone, n);
     return n > 0;
 }
 
 /* --- roots ----------------------------------------------------------------------------------- */
 
-static void root_drop(struct shadow *sh, struct root *r)
+void shadow_root_drop(struct shadow *sh, struct root *r)
 {
     const uint32_t gone[2] = {r->pml4, r->pdpt};
     *entry_at(sh, r->pml4 * ENTRIES + ENTRIES - 1) = SPTE_NONE;
-    page_detach(sh, r->pml4);
-    page_detach(sh, r->pdpt);
-    pages_free(sh, gone, 2);
+    shadow_page_detach(sh, r->pml4);
+    shadow_page_detach(sh, r->pdpt);
+    shadow_pages_free(sh, gone, 2);
     r->valid = false;
 }
 
@@ -248,15 +245,15 @@ static uint32_t root_page(struct shadow *sh, unsigned level, bool user)
     const struct role role = {
         .kind = ROLE_ROOT, .space = (uint8_t)sh->cur, .level = (uint8_t)level, .user = user};
     for (;;) {
-        const uint32_t page = page_new(sh, &role);
+        const uint32_t page = shadow_page_new(sh, &role);
         if (page != NO_PAGE)
             return page;
-        if (reclaim(sh))
+        if (shadow_reclaim(sh))
             continue;
         /* All that is left are other roots: SHADOW_MIN_PAGES leaves room for the current two. */
         struct root *r = root_oldest(sh);
         assert(r);
-        root_drop(sh, r);
+        shadow_root_drop(sh, r);
     }
 }
 
@@ -267,7 +264,7 @@ static struct root *root_slot(struct shadow *sh)
         if (!sh->root[i].valid)
             return &sh->root[i];
     struct root *r = root_oldest(sh);
-    root_drop(sh, r);
+    shadow_root_drop(sh, r);
     return r;
 }
 
@@ -307,7 +304,7 @@ static void root_find(struct shadow *sh, bool user)
 }
 
 /* Of both views at once: INVLPG must reach what the other one has kept. */
-static void roots_find(struct shadow *sh)
+void shadow_roots_find(struct shadow *sh)
 {
     sh->current[0] = sh->current[1] = -1;
     root_find(sh, false);
@@ -328,7 +325,7 @@ void shadow_look_begin(struct shadow *sh, const struct gmode *m, struct shadow_l
 {
     *was = (struct shadow_look){sh->mode, {sh->current[0], sh->current[1]}};
     sh->mode = *m;
-    roots_find(sh);
+    shadow_roots_find(sh);
 }
 
 void shadow_look_end(struct shadow *sh, const struct shadow_look *was)
@@ -365,7 +362,7 @@ void shadow_load_mode(struct shadow *sh, const struct cpu *cpu)
     if (gmode_same(&now, &sh->mode))
         return;
     sh->mode = now;
-    roots_find(sh);
+    shadow_roots_find(sh);
 }
 
 const struct gmode *shadow_mode(const struct shadow *sh)
@@ -534,7 +531,7 @@ static uint32_t child_get(struct shadow *sh, uint32_t entry, const struct role *
     if (page != NO_PAGE)
         page_refresh(sh, page);
     if (page == NO_PAGE)
-        page = page_new(sh, role);
+        page = shadow_page_new(sh, role);
     if (page == NO_PAGE)
         return NO_PAGE;
     struct shadow_page *sp = &sh->page[page];
@@ -553,10 +550,10 @@ static uint32_t child_get(struct shadow *sh, uint32_t entry, const struct role *
  * too. */
 static bool make_room(struct shadow *sh, unsigned round)
 {
-    bool some = reclaim(sh);
+    bool some = shadow_reclaim(sh);
     struct root *r = round ? root_oldest(sh) : NULL;
     if (r) {
-        root_drop(sh, r);
+        shadow_root_drop(sh, r);
         some = true;
     }
     return some && round < 2 * MAX_ROOTS;
@@ -654,234 +651,4 @@ unsigned shadow_near(const struct shadow *sh, la_t la, bool user)
         if (!shadow_entry_used(shadow_entry_get(sh, (entry & ~(SHADOW_NEAR - 1u)) + i)))
             missing |= 1u << i;
     return missing;
-}
-
-static void zap_in(struct shadow *sh, uint32_t space, gfn_t gfn, uint32_t n)
-{
-    for (uint32_t k = shadow_key(space, gfn); n > 0; k++, n--)
-        for (uint32_t e; (e = srmap_first(&sh->rmap, k)) != SRMAP_END;)
-            shadow_entry_clear(sh, e);
-}
-
-void shadow_zap(struct shadow *sh, gfn_t gfn, uint32_t n)
-{
-    zap_in(sh, sh->cur, gfn, n);
-}
-
-static void entry_write_protect(struct shadow *sh, uint32_t entry)
-{
-    const spte_t old = shadow_entry_get(sh, entry);
-    if (spte_present(old) && spte_writable(old))
-        shadow_entry_set(sh, entry, (spte_t){old.raw & ~SPTE_W});
-}
-
-void shadow_write_protect_in(struct shadow *sh, uint32_t space, gfn_t gfn, uint32_t n)
-{
-    for (uint32_t k = shadow_key(space, gfn); n > 0; k++, n--) {
-        struct srmap_iter it;
-        for (uint32_t e = srmap_iter_first(&sh->rmap, k, &it); e != SRMAP_END;
-             e = srmap_iter_next(&sh->rmap, &it))
-            entry_write_protect(sh, e);
-    }
-}
-
-void shadow_write_protect(struct shadow *sh, gfn_t gfn, uint32_t n)
-{
-    shadow_write_protect_in(sh, sh->cur, gfn, n);
-}
-
-bool shadow_serves_user(const struct shadow *sh, bool user)
-{
-    return user || sh->mode.fmt == GPAGING_OFF;
-}
-
-static bool page_serves_user(const struct shadow *sh, uint32_t page)
-{
-    const struct role *r = &sh->page[page].role;
-    return r->user || r->fmt == GPAGING_OFF;
-}
-
-void shadow_write_protect_code(struct shadow *sh, gfn_t gfn, bool user_only)
-{
-    struct srmap_iter it;
-    for (uint32_t e = srmap_iter_first(&sh->rmap, shadow_key(sh->cur, gfn), &it); e != SRMAP_END;
-         e = srmap_iter_next(&sh->rmap, &it))
-        if (!user_only || page_serves_user(sh, e / ENTRIES))
-            entry_write_protect(sh, e);
-}
-
-void shadow_write_protect_frame(struct shadow *sh, frame_t f, bool user_only)
-{
-    for (uint32_t page = 0; page < sh->arena.grown; page++) {
-        if (!sh->page[page].used || sh->page[page].role.level != 1 ||
-            (user_only && !page_serves_user(sh, page)))
-            continue;
-        for (uint32_t i = 0; i < ENTRIES; i++)
-            if (spte_frame(shadow_entry_get(sh, page * ENTRIES + i)) == f)
-                entry_write_protect(sh, page * ENTRIES + i);
-    }
-}
-
-void shadow_zap_all(struct shadow *sh)
-{
-    while (reclaim(sh))
-        ;
-}
-
-/* --- life ------------------------------------------------------------------------------------ */
-
-static void on_invalidate(void *ctx, gfn_t gfn, uint32_t n)
-{
-    const struct shadow_space *s = ctx;
-    zap_in(s->sh, s->id, gfn, n);
-}
-static void on_write_protect(void *ctx, gfn_t gfn, uint32_t n)
-{
-    const struct shadow_space *s = ctx;
-    shadow_write_protect_in(s->sh, s->id, gfn, n);
-}
-
-/* A mapping is only ever made by a use, so "is mapped" is "was used since it was last taken away".
- */
-static bool on_test_clear_young(void *ctx, gfn_t gfn)
-{
-    const struct shadow_space *s = ctx;
-    const bool young = srmap_first(&s->sh->rmap, shadow_key(s->id, gfn)) != SRMAP_END;
-    zap_in(s->sh, s->id, gfn, 1);
-    return young;
-}
-
-void shadow_space_add(struct shadow *sh, uint32_t space, struct gmem *g)
-{
-    struct shadow_space *s = &sh->space[space];
-    *s = (struct shadow_space){sh, g, space};
-    mm_set_notifier(g->mm, &(struct mm_notifier){.ctx = s,
-                                                 .invalidate = on_invalidate,
-                                                 .write_protect = on_write_protect,
-                                                 .test_clear_young = on_test_clear_young});
-}
-
-void shadow_space_remove(struct shadow *sh, uint32_t space)
-{
-    assert(space != sh->cur);
-    mm_set_notifier(sh->space[space].gmem->mm, NULL);
-    for (int i = 0; i < MAX_ROOTS; i++)
-        if (sh->root[i].valid && sh->root[i].space == space)
-            root_drop(sh, &sh->root[i]);
-    uint32_t gone[ENTRIES];
-    unsigned n = 0;
-    for (uint32_t page = 0; page < sh->arena.grown; page++) {
-        if (!sh->page[page].used || sh->page[page].role.space != space)
-            continue;
-        page_detach(sh, page);
-        gone[n++] = page;
-        if (n == ENTRIES) {
-            pages_free(sh, gone, n);
-            n = 0;
-        }
-    }
-    pages_free(sh, gone, n);
-    sh->space[space].gmem = NULL;
-}
-
-void shadow_space_switch(struct shadow *sh, uint32_t space)
-{
-    assert(sh->space[space].gmem);
-    shadow_sync_all(sh);
-    sh->cur = space;
-    roots_find(sh);
-}
-
-uint32_t shadow_space(const struct shadow *sh)
-{
-    return sh->cur;
-}
-
-static void *reserve(size_t bytes)
-{
-    void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-                   -1, 0);
-    return p == MAP_FAILED ? NULL : p;
-}
-
-int shadow_create(struct gmem *g, uint32_t quota, struct shadow **out)
-{
-    if (quota < SHADOW_MIN_PAGES)
-        return -EINVAL;
-    struct shadow *sh = calloc(1, sizeof *sh);
-    if (!sh)
-        return -ENOMEM;
-    int err = arena_create(&sh->arena, quota);
-    if (err) {
-        free(sh);
-        return err;
-    }
-    const size_t entries = (size_t)sh->arena.pages * ENTRIES;
-    sh->current[0] = sh->current[1] = -1;
-    sh->page = reserve(sh->arena.pages * sizeof *sh->page);
-    sh->gfns = reserve(entries * sizeof *sh->gfns);
-    sh->snapshot = reserve(entries * sizeof *sh->snapshot);
-    err = srmap_create(&sh->rmap, SHADOW_SPACES * MM_GFNS, (uint32_t)entries);
-    if (!err)
-        err = srmap_create(&sh->parents, sh->arena.pages, (uint32_t)entries);
-    if (!sh->page || !sh->gfns || !sh->snapshot || err) {
-        shadow_destroy(sh);
-        return -ENOMEM;
-    }
-    sh->home = page_new(sh, &(struct role){.kind = ROLE_ROOT, .level = 4});
-    sh->page[sh->home].placed = true;
-    shadow_space_add(sh, 0, g);
-    *out = sh;
-    return 0;
-}
-
-void shadow_destroy(struct shadow *sh)
-{
-    if (!sh)
-        return;
-    const size_t pages = sh->arena.pages;
-    for (uint32_t i = 0; i < SHADOW_SPACES; i++)
-        if (sh->space[i].gmem)
-            mm_set_notifier(sh->space[i].gmem->mm, NULL);
-    if (sh->page)
-        munmap(sh->page, pages * sizeof *sh->page);
-    if (sh->gfns)
-        munmap(sh->gfns, pages * ENTRIES * sizeof *sh->gfns);
-    if (sh->snapshot)
-        munmap(sh->snapshot, pages * ENTRIES * sizeof *sh->snapshot);
-    srmap_destroy(&sh->rmap);
-    srmap_destroy(&sh->parents);
-    arena_destroy(&sh->arena);
-    free(sh);
-}
-
-void shadow_attach(struct shadow *sh, struct engine *e)
-{
-    for (int i = 0; i < MAX_ENGINES; i++)
-        if (!sh->engine[i]) {
-            sh->engine[i] = e;
-            return;
-        }
-    abort(); /* more engines than a shadow serves: a fault of the caller */
-}
-
-void shadow_detach(struct shadow *sh, struct engine *e)
-{
-    for (int i = 0; i < MAX_ENGINES; i++)
-        if (sh->engine[i] == e)
-            sh->engine[i] = NULL;
-}
-
-void shadow_set_watch(struct shadow *sh, const struct shadow_watch *w)
-{
-    sh->watch = w;
-}
-
-struct arena *shadow_arena(struct shadow *sh)
-{
-    return &sh->arena;
-}
-void shadow_get_stats(const struct shadow *sh, struct shadow_stats *out)
-{
-    *out = sh->stats;
 }

@@ -103,6 +103,19 @@ uint32_t shadow_find(const struct shadow *sh, la_t la, bool user);
 uint32_t shadow_find_at(const struct shadow *sh, la_t la, bool user, unsigned level);
 void shadow_flush_engines(struct shadow *sh);
 
+/* Table pages. */
+/* NO_PAGE: the quota is used up. */
+uint32_t shadow_page_new(struct shadow *sh, const struct role *role);
+/* Take a page out of everything; its memory is free only after shadow_pages_free(). */
+void shadow_page_detach(struct shadow *sh, uint32_t page);
+/* Flushes the engines, for no CPU may hold a page that becomes another table. */
+void shadow_pages_free(struct shadow *sh, const uint32_t *page, unsigned n);
+/* Take the oldest table pages back. false: there are only roots. */
+bool shadow_reclaim(struct shadow *sh);
+void shadow_root_drop(struct shadow *sh, struct root *r);
+/* Make current what roots there are for the mode and the space, in both views. */
+void shadow_roots_find(struct shadow *sh);
+
 /* shadow_sync.c */
 /* As shadow_table_protected, in any space. */
 bool shadow_table_watched(const struct shadow *sh, uint32_t space, gfn_t gfn);
