@@ -30,7 +30,8 @@ struct writing {
 };
 
 /* page.S */
-extern const char trace_page_html[], trace_page_html_end[];
+extern const char trace_page_html[];
+extern const uint64_t trace_page_html_bytes;
 
 /* --- pictures of spaces ---------------------------------------------------------------------- */
 
@@ -346,7 +347,7 @@ static void put_hot(const struct writing *w, const uint32_t map_of[PAGES_SPACES]
 static void put_page(struct writing *w)
 {
     static const char mark[] = "@DATA@";
-    const size_t len = (size_t)(trace_page_html_end - trace_page_html);
+    const size_t len = trace_page_html_bytes;
     const char *at = memmem(trace_page_html, len, mark, sizeof mark - 1);
     uint32_t map_of[PAGES_SPACES] = {0};
 
@@ -363,7 +364,7 @@ static void put_page(struct writing *w)
     put_hot(w, map_of);
     fprintf(w->out, "}");
     at += sizeof mark - 1;
-    fwrite(at, 1, (size_t)(trace_page_html_end - at), w->out);
+    fwrite(at, 1, len - (size_t)(at - trace_page_html), w->out);
 }
 
 int trace_html(struct trace_file *f, const struct summary *s, FILE *out)
