@@ -19,7 +19,7 @@ verdict() { # STATUS WHAT
 run() { # NAME ARGS...
     local name=$1
     shift
-    timeout 100 "$umbra" run "$@" --engine soft -q --stats --pt 0-0xffffffff --json -o "$dir/tables" >"$dir/$name" 2>&1 </dev/null
+    timeout 300 "$umbra" run "$@" --engine soft -q --stats --pt 0-0xffffffff --json -o "$dir/tables" >"$dir/$name" 2>&1 </dev/null
     echo "exit status $?" >>"$dir/$name"
     sed -E 's/"(mean|p50|p99|max)_ns": [0-9]+//g' "$dir/tables" >"$dir/$name.tables"
     grep -o '"soft CPU instructions": [0-9]*' "$dir/tables" >"$dir/$name.insns"

@@ -17,7 +17,7 @@ verdict() { # STATUS WHAT
 strict() { # GUEST ARGS...: both outputs to $dir/out
     local g=$1
     shift
-    timeout 100 "$umbra" run "$guests/$g.elf" -m 32M --clock insn -q "$@" >"$dir/out" 2>&1 </dev/null
+    timeout 300 "$umbra" run "$guests/$g.elf" -m 32M --clock insn -q "$@" >"$dir/out" 2>&1 </dev/null
 }
 # The first report as "LA OLD NEW", A and D left aside where nothing else has changed but in "clean".
 report() { sed -n -E 's/^strict-tlb: EIP [0-9a-f]+: [a-z]+ [a-z]+ of ([0-9a-f]{8}) .*was ([0-9a-f]+), is ([0-9a-f]+);.*/\1 \2 \3/p' "$dir/out"; }
