@@ -24,7 +24,7 @@ packages_test='
 seabios          # a BIOS that starts a machine from a disk
 grub-pc-bin      # GRUB, which a test puts on a disk
 grub-common      # its grub-mkimage
-e2fsprogs        # makes that disk's file system
+e2fsprogs        # makes the file system of that disk
 strace           # tests count system calls
 tmux             # a terminal for the tests of umbra top
 gdb              # the debugger that tests attach to guests
