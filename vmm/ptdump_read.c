@@ -182,48 +182,56 @@ void ptdump_free(struct ptdump *d)
     free(d);
 }
 
-/* All of a file, malloc'ed. */
-static int slurp(const char *path, void **out, size_t *len, struct errmsg *err)
+/* All of an open file; 0 or negative with err filled. */
+static int read_all(int fd, uint8_t *to, size_t *len, struct errmsg *err)
 {
-    struct stat st;
-    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0 || fstat(fd, &st) < 0) {
-        const int rc = err_set(err, -errno, "%s", strerror(errno));
-        if (fd >= 0)
-            close(fd);
-        return rc;
-    }
-    int rc = 0;
-    if (!S_ISREG(st.st_mode))
-        rc = err_set(err, -EMEDIUMTYPE, "no page table dump: not a regular file");
-    else if ((uint64_t)st.st_size > PTDUMP_MAX)
-        rc = err_set(err, -EMEDIUMTYPE, "no page table dump: too large");
-    *len = rc ? 0 : (size_t)st.st_size;
-    *out = malloc(*len + 1);
-    if (!*out)
-        rc = err_set(err, -ENOMEM, "out of memory");
-    for (size_t at = 0; !rc && at < *len;) {
-        const ssize_t n = read(fd, (uint8_t *)*out + at, *len - at);
+    for (size_t at = 0; at < *len;) {
+        const ssize_t n = read(fd, to + at, *len - at);
         if (n > 0)
             at += (size_t)n;
         else if (n == 0)
             *len = at; /* it has become shorter meanwhile */
         else if (errno != EINTR)
-            rc = err_set(err, -errno, "%s", strerror(errno));
+            return err_set(err, -errno, "%s", strerror(errno));
     }
-    close(fd);
-    if (rc < 0)
-        free(*out);
-    return rc;
+    return 0;
+}
+
+/* All of a file, malloc'ed; NULL with *rc and err. */
+static void *slurp(const char *path, size_t *len, int *rc, struct errmsg *err)
+{
+    struct stat st;
+    void *bytes = NULL;
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    *rc = 0;
+    if (fd < 0 || fstat(fd, &st) < 0)
+        *rc = err_set(err, -errno, "%s", strerror(errno));
+    else if (!S_ISREG(st.st_mode))
+        *rc = err_set(err, -EMEDIUMTYPE, "no page table dump: not a regular file");
+    else if ((uint64_t)st.st_size > PTDUMP_MAX)
+        *rc = err_set(err, -EMEDIUMTYPE, "no page table dump: too large");
+    else if (!(bytes = calloc(1, (size_t)st.st_size + 1)))
+        *rc = err_set(err, -ENOMEM, "out of memory");
+    if (bytes) {
+        *len = (size_t)st.st_size;
+        *rc = read_all(fd, bytes, len, err);
+    }
+    if (fd >= 0)
+        close(fd);
+    if (bytes && *rc < 0) {
+        free(bytes);
+        return NULL;
+    }
+    return bytes;
 }
 
 int ptdump_load(const char *path, struct ptdump **out, struct errmsg *err)
 {
     struct errmsg why = {{0}};
-    void *bytes = NULL;
     size_t len = 0;
-    int rc = slurp(path, &bytes, &len, &why);
-    if (!rc)
+    int rc = 0;
+    void *bytes = slurp(path, &len, &rc, &why);
+    if (bytes)
         rc = ptdump_parse(bytes, len, out, &why);
     return rc < 0 ? err_set(err, rc, "%.120s: %.190s", path, why.text) : 0;
 }

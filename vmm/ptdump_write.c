@@ -150,13 +150,14 @@ int ptdump_make(const struct ptdump_info *given, tables_read *read, void *ctx,
     }
     if (rc < 0)
         err_set(err, rc, "the page tables at CR3 %08x: %s", info.cr3, strerror(-rc));
-    if (!rc && !(h = calloc(1, sizeof *h + g->n * sizeof(struct ptdump_table) +
-                                   n_rows * sizeof(struct ptdump_row))))
+    if (!rc && g &&
+        !(h = calloc(1, sizeof *h + g->n * sizeof(struct ptdump_table) +
+                            n_rows * sizeof(struct ptdump_row))))
         rc = err_set(err, -ENOMEM, "out of memory");
-    if (!rc)
+    if (h)
         rc = copy_tables(g, (struct ptdump_table *)(h + 1), &h->tables, read, ctx, err);
     free(g);
-    if (rc < 0) {
+    if (rc < 0 || !h) {
         free(h);
         return rc;
     }

@@ -157,8 +157,9 @@ static int args_memory(const struct ctl_args *a, json_t *out)
         r.last += 63;
     if (r.last - r.first >= 16384)
         return cmd_usage("ctl", "memory: 16 KiB at a time");
+    const uint64_t size = r.last - r.first + 1;
     json_object_set_new(out, "address", json_integer((json_int_t)r.first));
-    json_object_set_new(out, "size", json_integer((json_int_t)(r.last - r.first + 1)));
+    json_object_set_new(out, "size", json_integer((json_int_t)size));
     json_object_set_new(out, "space", json_string(a->physical ? "physical" : "linear"));
     return no_more(a, 2);
 }
@@ -185,8 +186,9 @@ static int inject_range(const struct ctl_args *a, json_t *out)
         return cmd_usage("ctl", "inject %s: %s", a->word[1], e.text);
     if (r.last > UINT32_MAX)
         return cmd_usage("ctl", "inject %s: '%s' ends above 4 GiB", a->word[1], a->word[2]);
+    const uint64_t size = r.last - r.first + 1;
     json_object_set_new(out, "address", json_integer((json_int_t)r.first));
-    json_object_set_new(out, "size", json_integer((json_int_t)(r.last - r.first + 1)));
+    json_object_set_new(out, "size", json_integer((json_int_t)size));
     json_object_set_new(out, "space", json_string(a->physical ? "physical" : "linear"));
     return no_more(a, 3);
 }

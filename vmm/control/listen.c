@@ -85,7 +85,7 @@ int control_listen(struct control *c, const char *path, struct errmsg *err)
     if (strlen(path) >= sizeof addr.sun_path)
         return err_set(err, -EINVAL, "%.60s...: a socket's path may have %zu bytes at most", path,
                        sizeof addr.sun_path - 1);
-    strcpy(addr.sun_path, path);
+    memcpy(addr.sun_path, path, strlen(path) + 1);
     const int lock = lock_directory(path, err);
     if (lock < 0)
         return lock;

@@ -7,8 +7,9 @@
 
 #include "vmm/control/control_int.h"
 
-static const struct command *const tables[] = {commands_machine, commands_memory,  commands_pt,
-                                               commands_dump,    commands_explain, commands_inject};
+static const struct command *const tables[] = {
+    commands_machine, commands_memory, commands_pt, commands_dump,
+    commands_explain, commands_inject, NULL};
 
 /* Value as one line; value is taken, NULL (no memory) breaks the stream. */
 static void put_line(struct client *cl, json_t *value)
@@ -120,7 +121,7 @@ void control_more(struct control *c, struct client *cl)
 
 static const struct command *find(const char *name)
 {
-    for (size_t t = 0; t < sizeof tables / sizeof *tables; t++)
+    for (size_t t = 0; tables[t]; t++)
         for (const struct command *cmd = tables[t]; cmd->name; cmd++)
             if (strcmp(cmd->name, name) == 0)
                 return cmd;
