@@ -1,5 +1,5 @@
 #!/bin/bash
-# The umbra command's words: help, version, suggestions, exit codes. Prints TAP.
+# The umbra command's words: help, version, suggestions, exit codes, completion, manual pages. Prints TAP.
 set -u
 umbra=$1
 count=0 bad=0
@@ -48,6 +48,45 @@ if [ -e /dev/full ] && "$umbra" help >/dev/full 2>"$tmp"; then
 else
     echo "ok $count - output that cannot be written is an error"
 fi
+# Help fits a terminal of 100 columns, and completion offers each option that help names, and what a help cannot say.
+count=$((count + 1))
+wide=$(for cmd in '' exit-codes $("$umbra" help | sed -n 's/^  \([a-z][a-z-]*\) .*/\1/p'); do
+    # shellcheck disable=SC2086 # no command: no word
+    "$umbra" help $cmd | awk -v cmd="$cmd" 'length > 100 { print cmd ": " $0 }'
+done)
+if [ -z "$wide" ]; then
+    echo "ok $count - help fits 100 columns"
+else
+    bad=$((bad + 1))
+    echo "not ok $count - help fits 100 columns"
+    printf '# %s\n' "$wide"
+fi
+# shellcheck source=tools/completion/umbra.bash
+. "$(dirname "$0")/../tools/completion/umbra.bash"
+compopt() { :; }
+# offers WHAT WORDS...: completing the last of WORDS ("umbra" not among them) offers WHAT.
+offers() {
+    local want=$1 word lacking=''
+    shift
+    COMP_WORDS=("$umbra" "$@") COMP_CWORD=$#
+    _umbra
+    for word in $want; do [[ " ${COMPREPLY[*]} " == *" $word "* ]] || lacking+=" $word"; done
+    count=$((count + 1))
+    [ -z "$lacking" ] && { echo "ok $count - completion of: umbra $*"; return; }
+    bad=$((bad + 1))
+    echo "not ok $count - completion of: umbra $*, lacks:$lacking; offers: ${COMPREPLY[*]}"
+}
+offers 'run ctl pt explain test mkswap top trace report info help' ''
+for cmd in run pt explain test mkswap top report info; do
+    offers "$("$umbra" help "$cmd" | grep -oE '^  --?[a-z][a-z0-9-]*' | tr -d '\n')" "$cmd" -
+done
+offers 'status registers pause resume step memory inject quit' ctl ''
+offers '--socket --json --physical --timeout' ctl status -
+offers 'save compare' pt ''
+offers 'both kernel user' pt --view ''
+offers 'report dump export' trace ''
+offers '--json --top --output' trace report -
+offers 'auto native soft' run x.elf --ring0 ''
 # Each command has a manual page, which names each option that its help names; and umbra(1) names it.
 man=$(dirname "$0")/../docs/man
 plain() { sed 's/\\f[A-Z]//g; s/\\-/-/g' "$1"; }

@@ -54,6 +54,10 @@ _umbra() {
             mapfile -t COMPREPLY < <(compgen -W 'auto kvm soft' -- "$cur")
             return
             ;;
+        --ring0 | -ring0)
+            mapfile -t COMPREPLY < <(compgen -W 'auto native soft' -- "$cur")
+            return
+            ;;
         --boot | -boot)
             mapfile -t COMPREPLY < <(compgen -W 'c d cd dc' -- "$cur")
             return

@@ -701,9 +701,10 @@ const struct cmd cmd_run = {
     .args = "[IMAGE] [options]",
     .summary = "boot an image and give it a serial console",
     .help =
-        "IMAGE is a Multiboot 1 kernel, an ELF32 executable, or with --flat any bytes.\n"
-        "The guest's COM1 is this terminal (or with --display text its keyboard and screen); "
-        "Ctrl-A x ends the machine, Ctrl-A h shows more keys.\n"
+        "IMAGE is a Linux kernel (bzImage or vmlinux), a Multiboot 1 or 2 kernel, one with a PVH\n"
+        "entry, another ELF32 executable, or with --flat any bytes. The guest's COM1 is this\n"
+        "terminal (or with --display text its keyboard and screen); Ctrl-A x ends the machine,\n"
+        "Ctrl-A h shows more keys.\n"
         "\n"
         "Machine\n"
         "  --libvirt URI          IMAGE is a domain of libvirt's: memory size, kernel, initrd and "
@@ -775,13 +776,11 @@ const struct cmd cmd_run = {
         "  -o, --output FILE      tables go to FILE, not to standard error\n"
         "  -q, --quiet            say nothing when all is well\n"
         "\n"
-        "Exit codes: 0 the guest is done (HLT with interrupts off) or the user ended it; 1 bad "
-        "command\n"
-        "line; 2 bad image, module or swap file; 3 the host lacks something, or a page cannot be "
-        "read\n"
-        "back; 4 the guest ran wild; 6 the "
-        "frame pool\n"
-        "is used up; 7 --timeout; 8 --audit. A guest that writes v to port 0xf4 gives (v << 1) | "
-        "1.\n",
+        "Exit codes: 0 the guest is done (HLT with interrupts off) or the user ended it; 1 bad\n"
+        "command line; 2 bad image, module, disk or swap file; 3 the host lacks something, or a "
+        "page\n"
+        "cannot be read back; 4 the guest ran wild; 5 it reported its own panic; 6 the frame pool "
+        "is\n"
+        "used up; 7 --timeout; 8 --audit. A guest that writes v to port 0xf4 gives (v << 1) | 1.\n",
     .run = cmd_run_main,
 };

@@ -89,10 +89,9 @@ int image_load(struct gmem *g, const struct image_opts *o, struct image *out, st
     if (loader)
         ret = loader->load(&l);
     else
-        ret =
-            load_refuse(&l, -ENOEXEC,
-                        "not an image that is known here (Multiboot 1, ELF32); a raw binary needs "
-                        "--flat ADDR");
+        ret = load_refuse(&l, -ENOEXEC,
+                          "not an image that is known here (Linux, Multiboot 1 and 2, PVH, ELF32); "
+                          "a raw binary needs --flat");
 out:
     load_file_close(&l.file);
     return ret;
