@@ -34,6 +34,9 @@ foreach(engine soft hybrid)
 endforeach()
 umbra_guest_test(thrash_audit ENGINE kvm CHECK -s 8M -n "^not ok" -g "^1\\.\\.4"
   RUN ${GUEST_DIR}/thrash.elf -m 4M --pool 256k --zpool 64k --share -append "pages=80 step=64" --audit=16)
+# Few pages, most of them alike, and a scan that could merge them faster than they are used.
+umbra_guest_test(share_in_step ENGINE soft CHECK -x 0
+  RUN ${GUEST_DIR}/pt_states.elf -m 32M --share=64 -append traps=2000 --timeout 60)
 umbra_guest_test(thrash_4x ENGINE soft CHECK -s 32M -n "^not ok" -g "^1\\.\\.8"
   RUN ${GUEST_DIR}/thrash.elf -m 17M --pool 4M --zpool 2M -append "rounds=2 step=9" --audit=4999)
 # Page tables of the guest's own that leave and come back.

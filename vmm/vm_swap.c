@@ -50,11 +50,22 @@ int vm_swap_attach(struct vm *vm, struct errmsg *err)
     return rc < 0 ? err_set(err, rc, "swap: %s", strerror(-rc)) : 0;
 }
 
+/* A page is merged when two passes have found it the same. A pass must take more traps than one
+ * instruction can need for its pages (FAULTS_PER_STEP in vcpu.c), or pages of equal content would
+ * be merged faster than a guest can get hold of them, and it would stand still. */
+static uint32_t pages_to_look_at(const struct vm *vm)
+{
+    struct mm_stats m;
+    mm_get_stats(vm->as->mm, &m);
+    const uint64_t most = 1 + m.resident / 64;
+    return most < vm->opts.share ? (uint32_t)most : vm->opts.share;
+}
+
 void vm_swap_balance(struct vm *vm)
 {
     struct vm_swap *s = &vm->swap;
     if (vm->opts.share)
-        pool_share_scan(vm->pool, vm->opts.share);
+        pool_share_scan(vm->pool, pages_to_look_at(vm));
     if (!vm->opts.store)
         return;
     if (s->rest > 0) {
