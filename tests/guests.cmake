@@ -115,3 +115,7 @@ umbra_script_test(bad_input LABEL guest TIMEOUT 300)
 add_test(NAME bad_input.native
   COMMAND bash ${CMAKE_CURRENT_SOURCE_DIR}/bad_input.sh $<TARGET_FILE:umbra> ${GUEST_DIR} native)
 set_tests_properties(bad_input.native PROPERTIES TIMEOUT 600 LABELS "guest;kvm" SKIP_RETURN_CODE 77)
+# README's tour, word for word. Frame numbers are as this compiler lays the guests out.
+if(NOT UMBRA_SANITIZE AND CMAKE_C_COMPILER_ID STREQUAL GNU AND CMAKE_BUILD_TYPE STREQUAL RelWithDebInfo)
+  umbra_script_test(tour LABEL guest TIMEOUT 240)
+endif()
