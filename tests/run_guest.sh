@@ -9,6 +9,9 @@
 #   -s SIZE    with a swap area of that size, made for this run: adds --swap FILE
 #   -k         needs a usable /dev/kvm: otherwise say so and exit 77 (skipped)
 #
+# With UMBRA_PROCESSOR=qemu in the environment, lines "not ok" that tests/qemu_processor.known lists are told
+# and forgiven: the processor below that KVM is no silicon.
+#
 # Exit status 0 when all is as it must be, 77 when skipped, 1 otherwise with the whole output.
 set -u
 want=0 need_kvm='' swap='' must=() mustnot=()
@@ -38,6 +41,15 @@ fi
 timeout -k 5 "${GUEST_LIMIT:-100}" "$@" >"$out" 2>&1 </dev/null
 status=$?
 bad=''
+if [ "${UMBRA_PROCESSOR:-}" = qemu ] && [ $status -eq 33 ]; then
+    known=$(sed '/^#/d' "$(dirname "${BASH_SOURCE[0]}")/qemu_processor.known")
+    forgiven=$(grep -a '^not ok' "$out" | sed 's/^not ok [0-9]* - //' | grep -Fxf <(printf '%s\n' "$known"))
+    if [ -n "$forgiven" ] && [ "$(grep -ac '^not ok' "$out")" -eq "$(wc -l <<<"$forgiven")" ]; then
+        echo "known of QEMU's processor: $forgiven"
+        sed -i 's/^not ok \(.*\)/ok \1 # not so on QEMU/' "$out"
+        status=0
+    fi
+fi
 [ $status -eq "$want" ] || bad+="exit status $status, not $want"$'\n'
 for r in ${must[@]+"${must[@]}"}; do grep -aEq -- "$r" "$out" || bad+="no line matches: $r"$'\n'; done
 for r in ${mustnot[@]+"${mustnot[@]}"}; do grep -aEq -- "$r" "$out" && bad+="a line matches: $r"$'\n'; done
