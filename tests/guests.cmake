@@ -119,3 +119,6 @@ set_tests_properties(bad_input.native PROPERTIES TIMEOUT 600 LABELS "guest;kvm" 
 if(NOT UMBRA_SANITIZE AND CMAKE_C_COMPILER_ID STREQUAL GNU AND CMAKE_BUILD_TYPE STREQUAL RelWithDebInfo)
   umbra_script_test(tour LABEL guest TIMEOUT 240)
 endif()
+# A KVM that lacks something, made of a wrapped ioctl.
+umbra_unit_test(test_kvm_host)
+target_link_options(test_kvm_host PRIVATE -Wl,--wrap=ioctl)

@@ -86,7 +86,7 @@ int kvm_host_open(const char *path, struct kvm_host *h, struct errmsg *err)
                            path, needs[i].name, needs[i].why);
         }
     h->sync_regs = ioctl(h->fd, KVM_CHECK_EXTENSION, KVM_CAP_SYNC_REGS);
-    if ((h->sync_regs & regs) != regs) {
+    if (h->sync_regs < 0 || (h->sync_regs & regs) != regs) {
         kvm_host_close(h);
         return err_set(err, -ENOTSUP,
                        "%s: this KVM lacks KVM_CAP_SYNC_REGS (one trap must be one system call); "
