@@ -2,33 +2,20 @@
 # Umbra's guest page tables against a real QEMU's, read through libvirt: the same image on both, saved,
 # compared; and differences that were planted, each of its kind. Prints TAP. Exit status 77 (skipped),
 # with the reason, where libvirt or QEMU is missing.
-#
-# libvirt's QEMU driver runs embedded in each command (qemu:///embed), in a folder of its own, as an
-# unprivileged user: nothing of the host's libvirt is touched.
-# shellcheck disable=SC2317 # called by name
 set -u
 umbra=$(readlink -f "$1") guests=$(readlink -f "$2")
-skip() { echo "SKIPPED: $*"; exit 77; }
-"$umbra" run --libvirt test:///default test 2>&1 </dev/null | grep -q 'built without libvirt' && skip 'umbra was built without libvirt'
-command -v qemu-system-i386 >/dev/null || skip 'no qemu-system-i386'
-command -v virsh >/dev/null || skip 'no virsh (libvirt-clients)'
-dir=$(mktemp -d /tmp/umbra-lv.XXXXXX) || exit 1
-uri="qemu:///embed?root=$dir/root" vm=''
-as_user=(env "HOME=$dir/home")
-[ "$(id -u)" -ne 0 ] || as_user+=(setpriv --reuid 65534 --regid 65534 --clear-groups)
+# shellcheck source=tests/lv_kit.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lv_kit.sh"
+lv_begin umbra-test
+dir=$lv_dir vm=''
 cleanup() {
     [ -z "$vm" ] || kill "$vm" 2>/dev/null
-    pkill -f "guest=umbra-test-$$," 2>/dev/null
     wait 2>/dev/null
-    rm -rf "$dir"
+    lv_end
 }
 trap cleanup EXIT
-mkdir -p "$dir/root/etc" "$dir/home"
-echo 'security_driver = "none"' >"$dir/root/etc/qemu.conf"
 cp "$guests/mmu_stay.elf" "$dir/image.elf"
-chmod 755 "$dir"
 chmod 644 "$dir/image.elf"
-[ "$(id -u)" -ne 0 ] || chown -R 65534:65534 "$dir/root" "$dir/home"
 
 count=0 bad=0
 result() { # WHAT, status of the command before
@@ -61,27 +48,14 @@ ours() { # NAME APPEND ENGINE-OPTIONS...: the tables of our machine, saved as NA
     return $rc
 }
 
-cat >"$dir/domain.xml" <<END
-<domain type='qemu'>
-  <name>umbra-test-$$</name><memory unit='MiB'>16</memory><vcpu>1</vcpu>
-  <os><type arch='i686' machine='pc'>hvm</type><kernel>$dir/image.elf</kernel><cmdline>plant=0</cmdline></os>
-  <devices>
-    <emulator>$(command -v qemu-system-i386)</emulator>
-    <serial type='file'><source path='$dir/home/serial'/></serial>
-    <memballoon model='none'/>
-  </devices>
-</domain>
-END
-lv() { timeout -k 5 60 "${as_user[@]}" "$@" >"$dir/out" 2>&1 </dev/null; }
-lv virsh -q -c "$uri" create "$dir/domain.xml" || skip "libvirt cannot run a domain here: $(tail -n 1 "$dir/out")"
+lv_run "$dir/image.elf" 16 plant=0
 ready "$dir/home/serial"
 result 'the guest runs on QEMU, under libvirt' $?
-lv "$umbra" pt save --libvirt "$uri" "umbra-test-$$" "$dir/home/qemu"
+lv "$umbra" pt save --libvirt "$lv_uri" "$lv_name" "$dir/home/qemu"
 result 'its page tables are saved' $?
-lv "$umbra" pt save --libvirt "$uri" stranger "$dir/home/none"
+lv "$umbra" pt save --libvirt "$lv_uri" stranger "$dir/home/none"
 [ $? -eq 2 ] && grep -q stranger "$dir/out"
 result 'a domain that is not there: exit code 2, named' $?
-lv virsh -q -c "$uri" destroy "umbra-test-$$"
 
 compare() { "$umbra" pt compare "$dir/$1" "$dir/home/qemu" "${@:2}" >"$dir/out" 2>&1; }
 ours soft plant=0 --engine soft && compare soft && grep -qE '^(the same|no unexplained differences)' "$dir/out"
