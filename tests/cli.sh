@@ -37,6 +37,8 @@ check "mistyped command is suggested" 1 '' "*did you mean 'help'?*" hepl
 check "unknown command" 1 '' "*there is no command 'frobnicate'*" frobnicate
 check "empty command" 1 '' "*there is no command ''*" ''
 check "help of an unknown command" 1 '' '*no command*' help frobnicate
+check "two images" 1 '' "*one image at a time: 'a' and 'b'*" run -kernel a b
+check "an empty panic text" 1 '' '*--panic-text: give one line*' run a --panic-text=
 check "too many words" 1 '' '*one command*' help a b
 long=$(printf 'x%.0s' {1..5000})
 check "a very long command is cut in the message" 1 '' '*no command*' "$long"

@@ -32,6 +32,8 @@ foreach(engine soft kvm hybrid)
   umbra_guest_test(hello ENGINE ${engine}
     CHECK -g "Hello from an i386 guest" -g "command line: .*one two" -g "hypercalls: answered"
     RUN ${GUEST_DIR}/hello.elf -m 16M -append "one two" --audit)
+  umbra_guest_test(hello_panic ENGINE ${engine} CHECK -x 5 -g "the guest panicked: Hello from an i386 guest\\."
+    RUN -kernel ${GUEST_DIR}/hello.elf "--panic-text=an i386 guest")
   umbra_guest_test(hello_exit_port ENGINE ${engine} CHECK -x 15 -g "Hello"
     RUN ${GUEST_DIR}/hello.elf -m 16M -append exit=7)
   umbra_guest_test(hello_module ENGINE ${engine}

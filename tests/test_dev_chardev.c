@@ -1,11 +1,13 @@
 /* The console on file descriptors: order, back-pressure, bounded waits, and the terminal's return.
  */
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <pty.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -296,4 +298,77 @@ Test(chardev, terminal_is_restored_on_plain_exit)
     cr_assert_eq(waitpid(pid, &status, 0), pid);
     cr_assert(!raw_now(slave));
     close(slave);
+}
+
+/* --- a line that is listened to -------------------------------------------------------------- */
+
+static char heard[CHARDEV_WATCH_LINE];
+static int heard_times;
+
+static void on_seen(void *ctx, const char *line)
+{
+    cr_assert_eq(ctx, (void *)heard);
+    snprintf(heard, sizeof heard, "%s", line);
+    heard_times++;
+}
+
+static struct chardev *listen_for(const char *text)
+{
+    struct chardev *c;
+    heard_times = 0;
+    cr_assert_eq(chardev_watch_open(&c, NULL, text, on_seen, heard), 0);
+    return c;
+}
+
+static void say(struct chardev *c, const char *text)
+{
+    while (*text)
+        chardev_put(c, (uint8_t)*text++);
+}
+
+Test(chardev, a_text_is_told_with_its_line)
+{
+    struct chardev *c = listen_for("aab");
+    say(c, "aaa\naab");
+    cr_assert_eq(heard_times, 0); /* the line goes on */
+    say(c, " and \x01more\r\nb\n");
+    cr_assert_eq(heard_times, 1);
+    cr_assert_str_eq(heard, "aab and ?more");
+    say(c, "aaaab\n"); /* overlapping beginnings */
+    cr_assert_eq(heard_times, 2);
+    say(c, "aa\nb\n"); /* not across lines */
+    cr_assert_eq(heard_times, 2);
+    chardev_close(c);
+}
+
+Test(chardev, a_line_without_end_is_told_as_far_as_it_can_be)
+{
+    struct chardev *c = listen_for("panic");
+    say(c, "panic ");
+    for (int i = 0; i < 1000; i++)
+        say(c, "x");
+    cr_assert_eq(heard_times, 1);
+    cr_assert_eq(strlen(heard), CHARDEV_WATCH_LINE - 1u);
+    chardev_close(c);
+}
+
+Test(chardev, a_text_behind_the_end_of_what_is_kept_is_found)
+{
+    struct chardev *c = listen_for("panic");
+    for (int i = 0; i < 1000; i++)
+        say(c, "x");
+    say(c, "panic");
+    cr_assert_eq(heard_times, 1);
+    chardev_close(c);
+}
+
+Test(chardev, texts_that_cannot_be_waited_for_are_refused)
+{
+    char text[CHARDEV_WATCH_MAX + 2];
+    struct chardev *c;
+    memset(text, 'a', sizeof text);
+    text[sizeof text - 1] = 0;
+    cr_expect_eq(chardev_watch_open(&c, NULL, text, on_seen, NULL), -EINVAL);
+    cr_expect_eq(chardev_watch_open(&c, NULL, "", on_seen, NULL), -EINVAL);
+    cr_expect_eq(chardev_watch_open(&c, NULL, "a\nb", on_seen, NULL), -EINVAL);
 }

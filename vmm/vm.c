@@ -510,6 +510,7 @@ int vm_exit_code(const struct vm *vm)
     case VM_END_EXIT: return vm->exit_status & 0xff;
     case VM_END_TIMEOUT: return UMBRA_EXIT_TIMEOUT;
     case VM_END_OOM: return UMBRA_EXIT_OOM;
+    case VM_END_PANIC: return UMBRA_EXIT_PANIC;
     case VM_END_AUDIT: return UMBRA_EXIT_AUDIT;
     case VM_END_HOST: return UMBRA_EXIT_HOST;
     case VM_END_WILD:

@@ -62,6 +62,7 @@ struct vm_opts {
     uint64_t calendar_s;
     bool strict_tlb;         /* look for missing flushes of the TLB (soft engine only) */
     unsigned strict_reports; /* ... and keep so many reports */
+    const char *panic_text;  /* a line of COM1 with it is the guest's end; NULL: none is */
     bool held;               /* stand still before the first instruction, until somebody resumes */
     /* Tracing and breakpoints, soft CPU only. The caller gives lines, dumps and breaks; lines NULL
      * and no breaks: none. */
@@ -91,6 +92,7 @@ enum vm_end {
     VM_END_TIMEOUT,
     VM_END_OOM,   /* the frame pool is used up */
     VM_END_WILD,  /* triple fault, execution where nothing is, ... */
+    VM_END_PANIC, /* COM1 had panic_text in a line */
     VM_END_AUDIT, /* --audit found an invariant broken */
     VM_END_HOST,  /* engine or host failed */
 };

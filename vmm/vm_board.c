@@ -27,6 +27,11 @@ static void on_exit_port(void *ctx, int status)
     vm_finish(vm, VM_END_EXIT, "the guest wrote the exit port: status %d", status);
 }
 
+static void on_panic(void *ctx, const char *line)
+{
+    vm_finish(ctx, VM_END_PANIC, "the guest panicked: %s", line);
+}
+
 static void on_console_input(void *ctx)
 {
     vm_ask(ctx, VM_ASK_INPUT);
@@ -320,7 +325,11 @@ int vm_board_create(struct vm *vm, struct errmsg *err)
         return err_set(err, -errno, "timer: %s", strerror(errno));
     if (vm->opts.console)
         rc = open_console(vm);
-    struct chardev *const line = vm->console;
+    struct chardev *line = vm->console;
+    if (!rc && vm->opts.panic_text) {
+        rc = chardev_watch_open(&vm->console, line, vm->opts.panic_text, on_panic, vm);
+        line = vm->console;
+    }
     if (!rc && line && vm_clock_counts(vm))
         rc = chardev_patient_open(&vm->console, line);
     if (rc < 0)

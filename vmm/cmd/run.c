@@ -28,6 +28,8 @@
 enum {
     O_MEM = 1,
     O_LIBVIRT,
+    O_KERNEL,
+    O_PANIC,
     O_POOL,
     O_ENGINE,
     O_RING0,
@@ -76,6 +78,8 @@ static const struct opt table[] = {
     {"m", O_MEM, OPT_VALUE},
     {"memory", O_MEM, OPT_VALUE},
     {"libvirt", O_LIBVIRT, OPT_VALUE},
+    {"kernel", O_KERNEL, OPT_VALUE},
+    {"panic-text", O_PANIC, OPT_MAYBE},
     {"pool", O_POOL, OPT_VALUE},
     {"engine", O_ENGINE, OPT_VALUE},
     {"ring0", O_RING0, OPT_VALUE},
@@ -229,6 +233,14 @@ static int take_boot(struct run_args *a, const char *value)
     return 0;
 }
 
+static int take_image(struct run_args *a, const char *path)
+{
+    if (a->image.path)
+        return cmd_usage("run", "one image at a time: '%s' and '%s'", a->image.path, path);
+    a->image.path = path;
+    return 0;
+}
+
 static int take_option(struct run_args *a, struct opts *o, int id)
 {
     static const char *const engines[] = {"auto", "kvm", "soft", NULL};
@@ -244,6 +256,14 @@ static int take_option(struct run_args *a, struct opts *o, int id)
         a->libvirt.ram_given = true;
         break;
     case O_LIBVIRT: a->libvirt.uri = o->value; break;
+    case O_KERNEL: return take_image(a, o->value);
+    case O_PANIC:
+        a->vm.panic_text = o->value ? o->value : "Kernel panic - not syncing";
+        if (!*a->vm.panic_text || strlen(a->vm.panic_text) > CHARDEV_WATCH_MAX ||
+            strpbrk(a->vm.panic_text, "\r\n"))
+            return cmd_usage("run", "--panic-text: give one line of 1 to %d bytes",
+                             CHARDEV_WATCH_MAX);
+        break;
     case O_POOL: rc = take_size(o, &a->vm.pool, &e); break;
     case O_SWAP:
         if (a->swap.file)
@@ -363,10 +383,9 @@ static int parse(struct run_args *a, int argc, char **argv)
         if (id == OPTS_BAD)
             return cmd_usage("run", "%s", o.err.text);
         if (id == OPTS_WORD) {
-            if (a->image.path)
-                return cmd_usage("run", "one image at a time: '%s' and '%s'", a->image.path,
-                                 o.value);
-            a->image.path = o.value;
+            const int rc = take_image(a, o.value);
+            if (rc)
+                return rc;
             continue;
         }
         const int rc = take_option(a, &o, id);
@@ -725,6 +744,7 @@ const struct cmd cmd_run = {
         "that\n"
         "                         a run repeats bit for bit (soft engine)\n"
         "  -rtc base=utc|MOMENT   what the calendar shows at the start, as 2026-01-31T23:59:59\n"
+        "  -kernel FILE           the same as IMAGE\n"
         "  -append STRING         command line\n"
         "  -initrd FILE...        modules; 'FILE ARGS' gives one a string of its own\n"
         "  --display none|text    text: standard input is the keyboard; a terminal shows the VGA's "
@@ -743,6 +763,8 @@ const struct cmd cmd_run = {
         "  --vgabios FILE|none    ... and this video BIOS\n"
         "  --debugcon FILE        what the BIOS writes to port 0x402 goes to FILE\n"
         "  --no-reboot            a reset ends the machine, also with a BIOS\n"
+        "  --panic-text[=TEXT]    a line with TEXT on COM1 ends the machine, exit code 5 (Linux's "
+        "panic)\n"
         "  --timeout SECONDS      end a guest that does not end by itself (exit code 7)\n"
         "  --shadow-pages N       quota of shadow table pages (4096)\n"
         "  --kvm-device PATH      instead of /dev/kvm\n"

@@ -76,6 +76,15 @@ uint64_t chardev_fds_dropped(const struct chardev *c);
  * inner is. inner goes with it. 0 or -ENOMEM, and inner is still the caller's. */
 int chardev_patient_open(struct chardev **out, struct chardev *inner);
 
+#define CHARDEV_WATCH_MAX  128 /* bytes of a text that can be waited for */
+#define CHARDEV_WATCH_LINE 240 /* bytes of the line that is told, NUL included */
+/* A line that calls seen() when text, and the rest of its line (or as much as can be told), have
+ * been written: printable ASCII, "?" for the rest. It is called again for each such line. text is
+ * copied; inner goes with it. 0; -EINVAL: text is empty, too long, or more than a line; -ENOMEM;
+ * inner is still the caller's then. */
+int chardev_watch_open(struct chardev **out, struct chardev *inner, const char *text,
+                       void (*seen)(void *ctx, const char *line), void *ctx);
+
 /* A pair of byte buffers, for tests and captured runs. */
 struct chardev_mem {
     struct chardev c;
