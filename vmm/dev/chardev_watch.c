@@ -13,9 +13,9 @@ struct watch {
     struct chardev *inner;
     void (*seen)(void *ctx, const char *line);
     void *ctx;
-    size_t len, have;             /* of text; how much of it the last bytes written are */
-    bool found;                   /* the text has come; its line goes on */
-    char text[CHARDEV_WATCH_MAX]; /* not terminated */
+    size_t len, have; /* of text; how much of it the last bytes written are */
+    bool found;       /* the text has come; its line goes on */
+    char text[CHARDEV_WATCH_MAX + 1];
     uint8_t
         back[CHARDEV_WATCH_MAX]; /* how much is left of a match of n bytes when the next differs */
     size_t line_len;
@@ -109,7 +109,7 @@ int chardev_watch_open(struct chardev **out, struct chardev *inner, const char *
     if (!w)
         return -ENOMEM;
     *w = (struct watch){.c = {&ops}, .inner = inner, .seen = seen, .ctx = ctx, .len = len};
-    memcpy(w->text, text, len);
+    memcpy(w->text, text, len + 1);
     learn(w);
     *out = &w->c;
     return 0;
