@@ -12,6 +12,9 @@
 # a write traps and the code is dropped first. Such a page is "clean" (read-only until dirty) where
 # another engine has it "in step". That is allowed for pages of the guest's image only, as these alone
 # hold code, and is counted.
+#
+# Nor compared is whether the CPU has an entry for a page of ROM (C0000 to FFFFF): a write there is a trap
+# for ever, and engines keep the entry over it or not.
 # shellcheck disable=SC2181 # the exit status is one check among several
 set -u
 umbra=$1 guests=$2
@@ -50,6 +53,7 @@ pages() {
             shadow = s % 2 ? (s >= 2 ? "PW" : "P-") : "none"
             verdict = field("verdict"); gsub(/"/, "", verdict)
             if (verdict == "untouched") next
+            if (la >= 786432 && la < 1048576) shadow = verdict = "rom"
             for (i = 0; i < n; i++) {
                 g = field("guest_pte")
                 if (g ~ /^[0-9]+$/ && g % 2 && field("guest_consecutive") != "false") g += i * 4096
