@@ -1,8 +1,8 @@
 #!/bin/bash
 # --strict-tlb: each planted bug of guest/tlb_bugs.c is found, where it is; and correct guests get no
-# report. Prints TAP.
+# report. Prints TAP. With a third word "short", tinykernel is left out, which is slow under sanitizers.
 set -u
-umbra=$1 guests=$2
+umbra=$1 guests=$2 short=${3:-}
 count=0 bad=0
 dir=$(mktemp -d) || exit 1
 trap 'rm -rf "$dir"' EXIT
@@ -51,6 +51,7 @@ verdict $? "needless loads of CR3 are counted, and uses that leave A clear"
 
 for g in tinykernel mmu_access mmu_ad mmu_df mmu_flush mmu_pae mmu_pse mmu_rights mmu_self mmu_split mmu_wild; do
     [ -f "$guests/$g.elf" ] || continue
+    [ "$short$g" != shorttinykernel ] || { echo "# tinykernel: left out"; continue; }
     strict "$g" --strict-tlb -append step=20
     grep -q '^strict-tlb: 0 uses' "$dir/out" && ! grep -q '^not ok' "$dir/out"
     verdict $? "no report on $g"
@@ -61,9 +62,11 @@ grep -q '^strict-tlb: 1 use' "$dir/out"
 verdict $? "mmu_global goes by an old global entry on purpose"
 # What the monitor has dropped meanwhile, a processor would still have.
 "$umbra" mkswap "$dir/area" 64M -q
-strict tinykernel --strict-tlb --pool 3M --swap "$dir/area" --shadow-pages 420
-grep -q '^strict-tlb: 0 uses' "$dir/out" && ! grep -q '^not ok' "$dir/out"
-verdict $? "no report on tinykernel in a tenth of its memory"
+if [ -z "$short" ]; then
+    strict tinykernel --strict-tlb --pool 3M --swap "$dir/area" --shadow-pages 420
+    grep -q '^strict-tlb: 0 uses' "$dir/out" && ! grep -q '^not ok' "$dir/out"
+    verdict $? "no report on tinykernel in a tenth of its memory"
+fi
 strict tlb_bugs --strict-tlb -append bug=unmap --pool 300k --zpool 32M
 [ -n "$(report)" ] && grep -q '^strict-tlb: 1 use' "$dir/out"
 verdict $? "a bug is found also where pages come and go"
