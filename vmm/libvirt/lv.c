@@ -1,10 +1,5 @@
 /* See lv.h: with libvirt. */
 #include <errno.h>
-#include <libvirt/libvirt-qemu.h>
-#include <libvirt/libvirt.h>
-#include <libvirt/virterror.h>
-#include <libxml/parser.h>
-#include <libxml/xpath.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -13,8 +8,11 @@
 
 #include "mm/types.h"
 #include "vmm/libvirt/lv.h"
+#include "vmm/libvirt/lv_load.h"
 
 enum { REPLY_WAIT_MS = 100 };
+
+static const struct lv_library *lib; /* set by lv_open() and lv_config_parse(), once for all */
 
 struct lv {
     virConnectPtr conn;
@@ -34,7 +32,7 @@ bool lv_built(void)
 
 static const char *reason(void)
 {
-    const char *text = virGetLastErrorMessage();
+    const char *text = lib->p_virGetLastErrorMessage();
     return text && *text ? text : "no reason given";
 }
 
@@ -49,7 +47,7 @@ static void on_tick(int timer, void *ctx)
 static void *run_loop(void *ctx)
 {
     struct lv *d = ctx;
-    while (!atomic_load(&d->closing) && virEventRunDefaultImpl() == 0)
+    while (!atomic_load(&d->closing) && lib->p_virEventRunDefaultImpl() == 0)
         ;
     return NULL;
 }
@@ -62,10 +60,10 @@ static void quiet(void *ctx, virErrorPtr e)
 
 static int start_loop(struct lv *d)
 {
-    virSetErrorFunc(NULL, quiet); /* errors are told by whoever called */
-    if (virEventRegisterDefaultImpl() < 0)
+    lib->p_virSetErrorFunc(NULL, quiet); /* errors are told by whoever called */
+    if (lib->p_virEventRegisterDefaultImpl() < 0)
         return -ENOMEM;
-    d->timer = virEventAddTimeout(REPLY_WAIT_MS, on_tick, NULL, NULL);
+    d->timer = lib->p_virEventAddTimeout(REPLY_WAIT_MS, on_tick, NULL, NULL);
     if (d->timer < 0)
         return -ENOMEM;
     const int rc = -pthread_create(&d->loop, NULL, run_loop, d);
@@ -83,21 +81,25 @@ int lv_open(const char *uri, const char *domain, bool control, struct lv **out, 
     *out = NULL;
     if (!d)
         return err_set(err, -ENOMEM, "out of memory");
+    if (!(lib = lv_load(err))) {
+        free(d);
+        return -ENOTSUP;
+    }
     snprintf(d->name, sizeof d->name, "%s", domain);
     rc = start_loop(d);
     if (rc < 0) {
         err_set(err, rc, "libvirt: %s", strerror(-rc));
         goto fail;
     }
-    d->conn = control ? virConnectOpen(uri) : virConnectOpenReadOnly(uri);
+    d->conn = control ? lib->p_virConnectOpen(uri) : lib->p_virConnectOpenReadOnly(uri);
     if (!d->conn && !control) /* the embedded and test drivers have no read-only connections */
-        d->conn = virConnectOpen(uri);
+        d->conn = lib->p_virConnectOpen(uri);
     if (!d->conn) {
         rc = err_set(err, -ENOTCONN, "libvirt: cannot connect to %s: %s", uri ? uri : "the default",
                      reason());
         goto fail;
     }
-    d->dom = virDomainLookupByName(d->conn, domain);
+    d->dom = lib->p_virDomainLookupByName(d->conn, domain);
     if (!d->dom) {
         rc = err_set(err, -ENOENT, "libvirt: domain '%s' at %s: %s", domain,
                      uri ? uri : "the default connection", reason());
@@ -115,15 +117,15 @@ void lv_close(struct lv *d)
     if (!d)
         return;
     if (d->held)
-        (void)virDomainResume(d->dom);
+        (void)lib->p_virDomainResume(d->dom);
     if (d->dom)
-        (void)virDomainFree(d->dom);
+        (void)lib->p_virDomainFree(d->dom);
     if (d->conn)
-        (void)virConnectClose(d->conn);
+        (void)lib->p_virConnectClose(d->conn);
     if (d->loop_runs) {
         atomic_store(&d->closing, true);
         pthread_join(d->loop, NULL);
-        (void)virEventRemoveTimeout(d->timer);
+        (void)lib->p_virEventRemoveTimeout(d->timer);
     }
     free(d);
 }
@@ -134,14 +136,14 @@ void lv_close(struct lv *d)
 static char *text_of(xmlXPathContextPtr x, const char *path)
 {
     char *copy = NULL;
-    xmlXPathObjectPtr o = xmlXPathEvalExpression((const xmlChar *)path, x);
+    xmlXPathObjectPtr o = lib->p_xmlXPathEvalExpression((const xmlChar *)path, x);
     if (o && o->nodesetval && o->nodesetval->nodeNr > 0) {
-        xmlChar *t = xmlNodeGetContent(o->nodesetval->nodeTab[0]);
+        xmlChar *t = lib->p_xmlNodeGetContent(o->nodesetval->nodeTab[0]);
         if (t && *t)
             copy = strdup((const char *)t);
-        xmlFree(t);
+        (*lib->p_xmlFree)(t);
     }
-    xmlXPathFreeObject(o);
+    lib->p_xmlXPathFreeObject(o);
     return copy;
 }
 
@@ -197,20 +199,23 @@ int lv_config_parse(const char *xml, const char *where, struct lv_config *out, s
 {
     int rc;
     *out = (struct lv_config){0};
+    if (!(lib = lv_load(err)))
+        return -ENOTSUP;
     const size_t len = strlen(xml);
-    xmlDocPtr doc = len > INT32_MAX
-                        ? NULL
-                        : xmlReadMemory(xml, (int)len, NULL, NULL,
-                                        XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING);
+    xmlDocPtr doc =
+        len > INT32_MAX
+            ? NULL
+            : lib->p_xmlReadMemory(xml, (int)len, NULL, NULL,
+                                   XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING);
     if (!doc)
         return err_set(err, -EINVAL, "libvirt: %s: its XML cannot be read", where);
-    xmlXPathContextPtr x = xmlXPathNewContext(doc);
+    xmlXPathContextPtr x = lib->p_xmlXPathNewContext(doc);
     if (x)
         rc = take_config(x, where, out, err);
     else
         rc = err_set(err, -ENOMEM, "out of memory");
-    xmlXPathFreeContext(x);
-    xmlFreeDoc(doc);
+    lib->p_xmlXPathFreeContext(x);
+    lib->p_xmlFreeDoc(doc);
     if (rc < 0)
         lv_config_free(out);
     return rc;
@@ -219,7 +224,7 @@ int lv_config_parse(const char *xml, const char *where, struct lv_config *out, s
 int lv_config(struct lv *d, struct lv_config *out, struct errmsg *err)
 {
     *out = (struct lv_config){0};
-    char *xml = virDomainGetXMLDesc(d->dom, 0);
+    char *xml = lib->p_virDomainGetXMLDesc(d->dom, 0);
     if (!xml)
         return err_set(err, -EIO, "libvirt: domain '%s': %s", d->name, reason());
     const int rc = lv_config_parse(xml, d->name, out, err);
@@ -240,13 +245,13 @@ void lv_config_free(struct lv_config *c)
 int lv_hold(struct lv *d, struct errmsg *err)
 {
     int state = VIR_DOMAIN_NOSTATE;
-    if (virDomainGetState(d->dom, &state, NULL, 0) < 0)
+    if (lib->p_virDomainGetState(d->dom, &state, NULL, 0) < 0)
         return err_set(err, -EIO, "libvirt: domain '%s': %s", d->name, reason());
     if (state == VIR_DOMAIN_PAUSED)
         return 0;
     if (state != VIR_DOMAIN_RUNNING && state != VIR_DOMAIN_BLOCKED)
         return err_set(err, -ENODEV, "libvirt: domain '%s' is not running", d->name);
-    if (virDomainSuspend(d->dom) < 0)
+    if (lib->p_virDomainSuspend(d->dom) < 0)
         return err_set(err, -EIO, "libvirt: stopping domain '%s': %s", d->name, reason());
     d->held = true;
     return 0;
@@ -255,9 +260,9 @@ int lv_hold(struct lv *d, struct errmsg *err)
 int lv_registers(struct lv *d, struct lv_regs *out, struct errmsg *err)
 {
     char *text = NULL;
-    if (virDomainQemuMonitorCommand(d->dom, "info registers", &text,
-                                    VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP) < 0) {
-        const virErrorPtr e = virGetLastError();
+    if (lib->p_virDomainQemuMonitorCommand(d->dom, "info registers", &text,
+                                           VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP) < 0) {
+        const virErrorPtr e = lib->p_virGetLastError();
         const bool other = e && (e->code == VIR_ERR_NO_SUPPORT || e->code == VIR_ERR_INVALID_CONN);
         return err_set(err, other ? -ENOTSUP : -EIO,
                        "libvirt: registers of domain '%s': %s (only QEMU's driver tells them)",
@@ -273,7 +278,7 @@ int lv_registers(struct lv *d, struct lv_regs *out, struct errmsg *err)
 
 int lv_read(struct lv *d, gpa_t gpa, void *buf, uint32_t len, struct errmsg *err)
 {
-    if (virDomainMemoryPeek(d->dom, gpa, len, buf, VIR_MEMORY_PHYSICAL) == 0)
+    if (lib->p_virDomainMemoryPeek(d->dom, gpa, len, buf, VIR_MEMORY_PHYSICAL) == 0)
         return 0;
     return err ? err_set(err, -EIO, "libvirt: memory of domain '%s' at %09llx: %s", d->name,
                          (unsigned long long)gpa, reason())
