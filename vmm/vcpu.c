@@ -278,7 +278,7 @@ void vm_run(struct vm *vm)
             continue;
         }
         struct engine *e = engine_for(vm);
-        if (e == vm->kvm)
+        if (e != vm->soft)
             vm_watch_code(vm);
         e->ops->run(e, &t);
         after = stats_now();
