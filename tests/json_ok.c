@@ -141,8 +141,12 @@ int main(int argc, char **argv)
     unsigned char *s = malloc(room);
     for (size_t n; s && (n = fread(s + len, 1, room - len, stdin)) > 0;) {
         len += n;
-        if (len == room)
-            s = realloc(s, room *= 2);
+        if (len < room)
+            continue;
+        unsigned char *more = realloc(s, room *= 2);
+        if (!more)
+            free(s);
+        s = more;
     }
     if (!s)
         return 1;

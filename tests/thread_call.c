@@ -98,7 +98,7 @@ static void ask_quit(struct vm *vm, void *ctx)
 
 static void pauses_and_steps(void)
 {
-    struct world w;
+    struct world w = {0};
     start(&w, loop_code, sizeof loop_code);
     pause_when_it_runs(&w);
     stop_of(&w, VM_STOP_ASKED);
@@ -150,7 +150,7 @@ static void *caller(void *ctx)
 
 static void many_callers(void)
 {
-    struct world w;
+    struct world w = {0};
     pthread_t t[CALLERS];
     start(&w, loop_code, sizeof loop_code);
     pause_when_it_runs(&w);
@@ -175,7 +175,7 @@ static void *call_until_it_ends(void *ctx)
 static void the_machine_ends_under_callers(void)
 {
     for (int i = 0; i < 20; i++) {
-        struct world w;
+        struct world w = {0};
         pthread_t t;
         start(&w, i & 1 ? halt_code : loop_code, sizeof loop_code > 2 && !(i & 1) ? 4 : 2);
         cr_assert(pthread_create(&t, NULL, call_until_it_ends, &w) == 0);
@@ -196,7 +196,7 @@ static void stop_here(struct vm *vm, void *ctx)
 
 static void stops_from_within(void)
 {
-    struct world w;
+    struct world w = {0};
     start(&w, loop_code, sizeof loop_code);
     pause_when_it_runs(&w);
     stop_of(&w, VM_STOP_ASKED);
