@@ -64,6 +64,20 @@ Test(disk, what_is_no_disk)
     cr_assert_eq(refused((struct disk_opts){.readonly = true}), -EINVAL, "and it does not wait");
 }
 
+Test(disk, a_format_is_not_taken_for_a_disk_unless_asked)
+{
+    make(4096);
+    const int fd = open(path, O_WRONLY);
+    cr_assert_eq(pwrite(fd, "QFI\xfb", 4, 0), 4);
+    close(fd);
+    cr_assert_eq(refused((struct disk_opts){.snapshot = true}), -EINVAL);
+    cr_assert_not_null(strstr(err.text, "qcow2"), "%s", err.text);
+    cr_assert_not_null(strstr(err.text, "format=raw"), "%s", err.text);
+    struct disk *d = open_with((struct disk_opts){.snapshot = true, .raw = true});
+    cr_assert_eq(disk_sectors(d), 8);
+    disk_close(d);
+}
+
 Test(disk, one_may_write_or_many_read)
 {
     make(4096);

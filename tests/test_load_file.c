@@ -62,6 +62,31 @@ Test(load_file, unknown_content_is_told_what_to_do)
     cr_assert(strstr(w.err.text, "--flat"), "%s", w.err.text);
 }
 
+Test(load_file, a_file_of_another_kind_is_told_where_it_belongs)
+{
+    static uint8_t data[0x9000];
+    static const struct {
+        size_t at;
+        const char *magic, *what, *remedy;
+    } kinds[] = {
+        {0, "\x1f\x8b", "gzip", "gunzip"},           {0, "\xfd\x37zXZ", "xz", "unxz"},
+        {0, "!<arch>\n", "archive", "dpkg -x"},      {0, "QFI\xfb", "qcow2", "qemu-img"},
+        {64, "\x7f\x10\xda\xbe", "VDI", "qemu-img"}, {0x8001, "CD001", "CD-ROM", "-cdrom"},
+        {510, "\x55\xaa", "boot sector", "-hda"},
+    };
+
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        memset(data, 0, sizeof data);
+        memcpy(data + kinds[i].at, kinds[i].magic, strlen(kinds[i].magic));
+        cr_assert_eq(world_load(&w, data, sizeof data), -ENOEXEC);
+        cr_expect(strstr(w.err.text, kinds[i].what), "%s", w.err.text);
+        cr_expect(strstr(w.err.text, kinds[i].remedy), "%s", w.err.text);
+    }
+    /* A boot sector's mark needs a whole sector. */
+    cr_assert_eq(world_load(&w, data, 511), -ENOEXEC);
+    cr_expect(strstr(w.err.text, "--flat"), "%s", w.err.text);
+}
+
 Test(load_file, a_file_that_shrinks_meanwhile_is_an_error)
 {
     static const char data[40000] = {1};

@@ -59,8 +59,11 @@ static int take_word(struct drive_words *w, const char *name, const char *value,
 
     if (strcmp(name, "file") == 0)
         return take_file(&w->d, value, err);
-    if (strcmp(name, "format") == 0)
-        return opt_choice(value, formats, &choice, err);
+    if (strcmp(name, "format") == 0) {
+        rc = opt_choice(value, formats, &choice, err);
+        w->d.raw = rc == 0;
+        return rc;
+    }
     if (strcmp(name, "if") == 0)
         return opt_choice(value, interfaces, &choice, err);
     if (strcmp(name, "snapshot") == 0)
@@ -158,6 +161,7 @@ int drives_open(const struct drive_args *a, struct board_drive out[BOARD_DRIVES]
         const struct disk_opts o = {.path = d->file,
                                     .readonly = d->readonly || d->cd,
                                     .snapshot = d->snapshot || a->snapshot,
+                                    .raw = d->raw,
                                     .unit = d->cd ? DISK_CD_SECTOR : DISK_SECTOR};
         const int rc = disk_open(&o, &out[i].disk, err);
         if (rc < 0) {

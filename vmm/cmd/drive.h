@@ -13,6 +13,7 @@ struct drive_args {
     struct drive_arg {
         char file[1024]; /* "": nothing */
         bool cd, readonly, snapshot;
+        bool raw; /* format=raw was said */
     } drive[BOARD_DRIVES];
     bool snapshot; /* of all of them */
 };

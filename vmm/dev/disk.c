@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "mm/failpoint.h"
+#include "vmm/filekind.h"
 
 struct disk {
     char *path;
@@ -77,6 +78,12 @@ static int open_file(struct disk *d, const struct disk_opts *o, struct errmsg *e
         return err_set(err, rc, "disk %s: its size: %s", o->path, strerror(-rc));
     if (d->bytes == 0)
         return err_set(err, -EINVAL, "disk %s: it is empty", o->path);
+    const struct filekind *kind = o->raw ? NULL : filekind_of(d->fd);
+    if (kind && kind->disk_format)
+        return err_set(err, -EINVAL,
+                       "disk %s: %s, and only raw ones are served; %s (format=raw gives the guest "
+                       "its bytes as they are)",
+                       d->path, kind->what, kind->remedy);
     d->sectors = (d->bytes + unit - 1) / unit * (unit / DISK_SECTOR);
     return lock(d, write, err);
 }

@@ -24,6 +24,7 @@ struct disk_opts {
     const char *path;
     bool readonly;          /* writes are refused; other readers may have the file open too */
     bool snapshot;          /* writes go to an overlay */
+    bool raw;               /* its bytes are the disk's, even if they look like a format's */
     uint32_t unit;          /* the size is rounded up to a multiple of it, in zeros; 0: 512 */
     struct failpoint *fail; /* makes reads and writes fail, for tests; NULL: never */
 };
@@ -38,7 +39,8 @@ struct disk_stats {
 
 /*
  * Open and lock. 0, or a negative errno with err filled: -EBUSY: locked by another process;
- * -EINVAL: neither a regular file nor a block device, or empty; -ENOMEM; others from the host.
+ * -EINVAL: neither a regular file nor a block device, empty, or without o->raw a disk image of
+ * another format than raw; -ENOMEM; others from the host.
  */
 int disk_open(const struct disk_opts *o, struct disk **out, struct errmsg *err);
 void disk_close(struct disk *d); /* d may be NULL */

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "vmm/filekind.h"
 #include "vmm/load/load.h"
 
 /* In this order, from the most to the least particular: an image with a Multiboot header is an ELF
@@ -69,6 +70,18 @@ static const struct loader *recognise(const struct loading *l)
     return NULL;
 }
 
+/* No format that is loaded here: say what else it is, if that can be told. */
+static int refuse_unknown(const struct loading *l)
+{
+    const struct filekind *k = filekind_of(l->file.fd);
+
+    if (k)
+        return load_refuse(l, -ENOEXEC, "not a kernel but %s; %s", k->what, k->remedy);
+    return load_refuse(l, -ENOEXEC,
+                       "not an image that is known here (Linux, Multiboot 1 and 2, PVH, ELF32); "
+                       "a raw binary needs --flat");
+}
+
 int image_load(struct gmem *g, const struct image_opts *o, struct image *out, struct errmsg *err)
 {
     struct loading l = {.g = g, .o = o, .out = out, .err = err};
@@ -86,12 +99,7 @@ int image_load(struct gmem *g, const struct image_opts *o, struct image *out, st
         goto out;
     }
     loader = recognise(&l);
-    if (loader)
-        ret = loader->load(&l);
-    else
-        ret = load_refuse(&l, -ENOEXEC,
-                          "not an image that is known here (Linux, Multiboot 1 and 2, PVH, ELF32); "
-                          "a raw binary needs --flat");
+    ret = loader ? loader->load(&l) : refuse_unknown(&l);
 out:
     load_file_close(&l.file);
     return ret;
