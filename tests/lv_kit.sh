@@ -16,7 +16,8 @@ lv_begin() {
     lv_dir=$(mktemp -d /tmp/umbra-lv.XXXXXX) || exit 1
     lv_uri="qemu:///embed?root=$lv_dir/root"
     mkdir -p "$lv_dir/root/etc" "$lv_dir/home"
-    echo 'security_driver = "none"' >"$lv_dir/root/etc/qemu.conf"
+    # Serial ports to files without virtlogd, which is a package of its own.
+    printf '%s\n' 'security_driver = "none"' 'stdio_handler = "file"' >"$lv_dir/root/etc/qemu.conf"
     chmod 755 "$lv_dir"
     lv_as=(env "HOME=$lv_dir/home")
     if [ "$(id -u)" -eq 0 ]; then
