@@ -29,12 +29,14 @@ lv_begin() {
 # lv COMMAND...: as that user; what it says goes to $lv_dir/out.
 lv() { timeout -k 5 60 "${lv_as[@]}" "$@" >"$lv_dir/out" 2>&1 </dev/null; }
 
-# lv_run KERNEL MIB APPEND [CPU-XML]: a domain, whose serial port is $lv_dir/home/serial.
+# lv_run KERNEL MIB APPEND [CPU-XML [OPTION...]]: a domain, whose serial port is $lv_dir/home/serial; options of virsh
+# create. $lv_initrd: its initrd, if set.
 lv_run() {
     cat >"$lv_dir/domain.xml" <<END
 <domain type='qemu'>
   <name>$lv_name</name><memory unit='MiB'>$2</memory><vcpu>1</vcpu>
-  <os><type arch='i686' machine='pc'>hvm</type><kernel>$1</kernel><cmdline>$3</cmdline></os>
+  <os><type arch='i686' machine='pc'>hvm</type><kernel>$1</kernel>
+    ${lv_initrd:+<initrd>$lv_initrd</initrd>}<cmdline>$3</cmdline></os>
   ${4:-}
   <devices>
     <emulator>$(command -v qemu-system-i386)</emulator>
@@ -43,7 +45,7 @@ lv_run() {
   </devices>
 </domain>
 END
-    lv virsh -q -c "$lv_uri" create "$lv_dir/domain.xml" ||
+    lv virsh -q -c "$lv_uri" create "$lv_dir/domain.xml" "${@:5}" ||
         lv_skip "libvirt cannot run a domain here: $(tail -n 1 "$lv_dir/out")"
 }
 
