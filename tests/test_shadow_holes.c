@@ -204,3 +204,30 @@ Test(shadow_holes, a_read_only_frame_reached_through_a_writable_large_page)
     sound();
     mm_destroy(child);
 }
+
+/* A page that is kept as a PAE table and walked as a two-level one: the walk's A and D in an upper
+ * half are address bits of the PAE entry, so that it is not what it was. */
+Test(shadow_holes, accessed_and_dirty_of_one_format_in_a_table_of_another)
+{
+    enum { PAE_PD = 4, PAE_PT = 5, INDEX = 8, BEYOND = 7 };
+    const la_t la = INDEX << PAGE_SHIFT, la2 = (2 * INDEX + 1u) << 22;
+
+    put(PAE_PD, 0, PAE_PT << PAGE_SHIFT | ALL);
+    put(PAE_PT, 2 * INDEX, PAGE << PAGE_SHIFT | ALL | D);
+    put(PAE_PT, 2 * INDEX + 1, BEYOND); /* 28 GiB up; two-level: a table at 0 */
+    put(0, 1, PAGE << PAGE_SHIFT | ALL);
+
+    vm->cpu.cr4 |= CR4_PAE;
+    vm->cpu.pdpte[0] = PAE_PD << PAGE_SHIFT | P;
+    load_cr3(PD);
+    cr_expect_eq(fault_handle(vm, la, 0), FAULT_EMULATE, "beyond RAM");
+    cr_expect(spte_is_mmio(cpu_finds(la, false)));
+    vm->cpu.cr4 &= ~CR4_PAE;
+    load_cr3(PAE_PT);
+    cr_expect_eq(try(la2 + PAGE_SIZE, 0), 0);
+    vm->cpu.cr4 |= CR4_PAE;
+    load_cr3(PD);
+    cr_expect(!spte_is_mmio(cpu_finds(la, false)), "the entry has a reserved bit now");
+    cr_expect_eq(fault_handle(vm, la, 0), FAULT_GUEST);
+    cr_expect_eq(vm->guest_error, PF_P | PF_RSVD);
+}

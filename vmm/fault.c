@@ -155,6 +155,10 @@ static enum fault_outcome handle(struct vm *vm, struct fault *f, bool *answered)
     case WALK_IOERR: return no_table(vm, -EIO, &f->walk);
     case WALK_OK: break;
     }
+    if (shadow_mode(vm->shadow)->fmt == GPAGING_2LEVEL) {
+        shadow_table_marked(vm->shadow, f->walk.pde_at);
+        shadow_table_marked(vm->shadow, f->walk.pte_at);
+    }
     if (space_rules(vm) && f->la >= SPACE_WINDOW)
         return window_fault(vm, f);
     if (!space_has(vm, f->walk.gpa) &&

@@ -103,6 +103,10 @@ void shadow_invlpg(struct shadow *sh, la_t la);
 /* Guest memory at gfn is about to be written, or was: if it is a guest table, it is out of step. */
 void shadow_table_written(struct shadow *sh, gfn_t gfn);
 
+/* A walk of two-level tables may have set A or D in the entry at this address. Where the upper half
+ * of a PAE entry is, for tables kept from another mode, these are bits of its address. */
+void shadow_table_marked(struct shadow *sh, gpa_t at);
+
 /* Is gfn a guest table that is in step, so that the guest may not write it unseen? */
 bool shadow_table_protected(const struct shadow *sh, gfn_t gfn);
 

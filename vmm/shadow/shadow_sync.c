@@ -70,6 +70,20 @@ void shadow_table_written(struct shadow *sh, gfn_t gfn)
     }
 }
 
+void shadow_table_marked(struct shadow *sh, gpa_t at)
+{
+    if (!(at & 4) || at >= (gpa_t)MM_GFNS << PAGE_SHIFT)
+        return;
+    for (uint32_t p = sh->hash[shadow_hash(sh->cur, gfn_of(at))]; p;
+         p = sh->page[p - 1].hash_next) {
+        const struct role *r = &sh->page[p - 1].role;
+        if (r->gfn == gfn_of(at) && r->fmt == GPAGING_PAE) {
+            shadow_table_written(sh, gfn_of(at));
+            return;
+        }
+    }
+}
+
 /* --- comparing ------------------------------------------------------------------------------- */
 
 /* Where in its table the guest entry lies that one of ours stands for. */
