@@ -483,12 +483,22 @@ static void do_swapoff(struct world *w, uint32_t arg)
 }
 
 /* Every model page that names the slot may fail from now on. */
+/* Does the page have a frame that reclaim may drop again, because the slot has it too? */
+static bool cached_as(const struct world *w, pte_t pte, pte_t entry)
+{
+    if (!pte_present(pte) || pte_frame(pte) == POOL_ZERO_FRAME)
+        return false;
+    const struct frame *f = frame_of(w->pool, pte_frame(pte));
+    return frame_test(f, FRAME_SWAPCACHE) && pte_same(f->swap, entry);
+}
+
 static void mark_torn(struct world *w, pte_t entry)
 {
     for (int i = 0; i < MODEL_MMS; i++)
         for (unsigned k = 0; k < MODEL_PAGES && w->mm[i]; k++) {
             struct model_page *p = &w->m.page[i][k];
-            if (pte_same(mm_pte(w->mm[i], k), entry))
+            const pte_t pte = mm_pte(w->mm[i], k);
+            if (pte_same(pte, entry) || cached_as(w, pte, entry))
                 p->torn = true;
         }
 }
