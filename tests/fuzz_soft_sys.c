@@ -317,6 +317,22 @@ static const char *compare(struct world *a, struct world *b, enum soft_exit xa, 
     return NULL;
 }
 
+/* Has a run written over its program? A REP that does goes on with the old one until it is looked
+ * at again, which a miss makes earlier; so may a processor. Such a case tells nothing. */
+static bool wrote_over_itself(uint64_t seed, uint64_t n, const struct world *a,
+                              const struct world *b)
+{
+    static const uint32_t at[] = {W_CODE, CODE2};
+    struct world *was = make(seed, n);
+    bool written = false;
+
+    for (size_t k = 0; k < sizeof at / sizeof *at; k++)
+        written = written || memcmp(a->e->ram + at[k], was->e->ram + at[k], sizeof prog) != 0 ||
+                  memcmp(b->e->ram + at[k], was->e->ram + at[k], sizeof prog) != 0;
+    world_free(was);
+    return written;
+}
+
 int main(int argc, char **argv)
 {
     const uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 0) : 1;
@@ -331,7 +347,7 @@ int main(int argc, char **argv)
         const char *what = compare(a, b, xa, xb);
         all_misses += mb;
         ended += xa != SOFT_EXIT_BUDGET;
-        if (what && xa != SOFT_EXIT_BUDGET) {
+        if (what && xa != SOFT_EXIT_BUDGET && !wrote_over_itself(seed, n, a, b)) {
             bad++;
             printf("case %" PRIu64 ": %s differ; exits %d %d, %s %s\n", n, what, xa, xb,
                    a->e->exit.why, b->e->exit.why);
