@@ -37,37 +37,37 @@ static void agrees(enum vm_engine engine, enum vm_ring0 ring0, enum access_set s
     access_vm_free(a);
 }
 
-Test(access_vm, soft_on_two_level_tables, .timeout = 100)
+Test(access_vm, soft_on_two_level_tables)
 {
     agrees(VM_ENGINE_SOFT, VM_RING0_AUTO, ACCESS_TWO_LEVEL, 1, false);
 }
 
-Test(access_vm, soft_on_two_level_tables_with_audit, .timeout = 100)
+Test(access_vm, soft_on_two_level_tables_with_audit)
 {
     agrees(VM_ENGINE_SOFT, VM_RING0_AUTO, ACCESS_TWO_LEVEL, 101, true);
 }
 
-Test(access_vm, soft_on_bits_that_must_not_matter, .timeout = 100)
+Test(access_vm, soft_on_bits_that_must_not_matter)
 {
     agrees(VM_ENGINE_SOFT, VM_RING0_AUTO, ACCESS_TWO_LEVEL_FULL, 41, false);
 }
 
-Test(access_vm, soft_on_pae_tables, .timeout = 100)
+Test(access_vm, soft_on_pae_tables)
 {
     agrees(VM_ENGINE_SOFT, VM_RING0_AUTO, ACCESS_PAE, 41, false);
 }
 
-Test(access_vm, kvm_on_two_level_tables, .timeout = 100)
+Test(access_vm, kvm_on_two_level_tables)
 {
     agrees(VM_ENGINE_KVM, VM_RING0_NATIVE, ACCESS_TWO_LEVEL, 11, false);
 }
 
-Test(access_vm, kvm_on_pae_tables, .timeout = 100)
+Test(access_vm, kvm_on_pae_tables)
 {
     agrees(VM_ENGINE_KVM, VM_RING0_NATIVE, ACCESS_PAE, 211, false);
 }
 
-Test(access_vm, kvm_for_ring_3_only, .timeout = 100)
+Test(access_vm, kvm_for_ring_3_only)
 {
     agrees(VM_ENGINE_KVM, VM_RING0_SOFT, ACCESS_TWO_LEVEL, 13, false);
 }
