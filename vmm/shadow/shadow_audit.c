@@ -142,11 +142,60 @@ static int audit_page(struct audit *a, uint32_t page)
                                      page, sp->role.level, live, sp->live);
 }
 
+static bool is_root_page(const struct shadow *sh, uint32_t page, unsigned level,
+                         const struct root *r)
+{
+    const struct shadow_page *sp = &sh->page[page];
+    return page < sh->arena.grown && sp->used && sp->role.kind == ROLE_ROOT &&
+           sp->role.level == level && sp->role.user == r->user && sp->role.space == r->space;
+}
+
+static int audit_roots(struct audit *a)
+{
+    const struct shadow *sh = a->sh;
+
+    for (int i = 0; i < MAX_ROOTS; i++) {
+        const struct root *r = &sh->root[i];
+        if (r->valid && (!is_root_page(sh, r->pml4, 4, r) || !is_root_page(sh, r->pdpt, 3, r) ||
+                         spte_addr(shadow_entry_get(sh, r->pml4 * ENTRIES)) != arena_mpa(r->pdpt)))
+            return broken(a, "I5: root %d is kept, its tables %u and %u are no longer its own", i,
+                          r->pml4, r->pdpt);
+    }
+    for (int user = 0; user < 2; user++) {
+        if (sh->current[user] < 0)
+            continue;
+        const struct root *r = &sh->root[sh->current[user]];
+        if (!r->valid || r->user != user || r->space != sh->cur || !gmode_same(&r->mode, &sh->mode))
+            return broken(a, "I5: root %d is current, and is not one for the mode",
+                          sh->current[user]);
+    }
+    return 0;
+}
+
+/* I4: what is marked out of step is what a flush will go through. */
+static int audit_unsync(struct audit *a)
+{
+    const struct shadow *sh = a->sh;
+    uint32_t marked = 0, listed = 0;
+
+    for (uint32_t page = 0; page < sh->arena.grown; page++)
+        marked += sh->page[page].used && sh->page[page].unsync;
+    for (uint32_t p = sh->unsync; p && listed <= marked; p = sh->page[p - 1].unsync_next, listed++)
+        if (!sh->page[p - 1].used || !sh->page[p - 1].unsync)
+            return broken(a, "I4: table %u is in the list of those out of step, and is not marked",
+                          p - 1);
+    return listed == marked
+               ? 0
+               : broken(a, "I4: %u tables are marked out of step, not all listed", marked);
+}
+
 int shadow_audit(struct shadow *sh, char *msg, size_t len)
 {
     struct audit a = {.sh = sh, .msg = msg, .len = len};
     uint64_t pages = 0;
 
+    if (audit_roots(&a) < 0 || audit_unsync(&a) < 0)
+        return -EUCLEAN;
     for (uint32_t page = 0; page < sh->arena.grown; page++) {
         if (!sh->page[page].used)
             continue;
