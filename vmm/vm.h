@@ -77,6 +77,7 @@ struct vm_opts {
     bool no_reboot; /* a reset ends the machine, also where there is firmware to start again */
     FILE *debugcon; /* what the guest writes to port 0x402; NULL: nobody listens */
     struct board_drive drive[BOARD_DRIVES]; /* the disks outlive the machine */
+    struct disk *floppy[FDC_DRIVES];        /* ... and these; NULL: no such drive */
     struct trace_ring *ring; /* faults and page states are recorded there; stays the caller's and
                               * outlives the machine. NULL: they are not */
     uint32_t share;          /* pages that are looked at for sharing after each trap; 0: none */

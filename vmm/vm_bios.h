@@ -22,7 +22,7 @@ struct vm_bios_opts {
     const char *bios;    /* a file of 64 to 256 KiB, a multiple of 64 */
     const char *vgabios; /* a file of at most 64 KiB; NULL: none */
     bool serial_text;    /* what it shows on the screen goes to COM1 too */
-    char order[3];       /* drive letters as -boot has them: c disk, d CD-ROM */
+    char order[4];       /* drive letters as -boot has them: a floppy, c disk, d CD-ROM */
 };
 
 /* Contents of the two files, as they are copied into the machine at each reset. */

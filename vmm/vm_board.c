@@ -76,6 +76,37 @@ static void on_reset(void *ctx, unsigned n, bool level)
         vm_finish(vm, VM_END_RESET, "the guest asked for a reset");
 }
 
+/* --- DMA: RAM only --------------------------------------------------------------------------- */
+
+/* One transfer, page by page; one of in and out is NULL. What is not RAM drives nothing and takes
+ * nothing. */
+static void dma_each(struct vm *vm, gpa_t gpa, uint8_t *in, const uint8_t *out, uint32_t len)
+{
+    for (uint32_t n, at = 0; at < len && vm->end == VM_RUNNING; at += n, gpa += n) {
+        const uint32_t room = PAGE_SIZE - ((uint32_t)gpa & PAGE_MASK);
+        int rc = 0;
+        n = len - at < room ? len - at : room;
+        if (in)
+            rc = gmem_read(&vm->gmem, gpa, in + at, n);
+        else if (!vm_rom_locked(vm, gpa))
+            rc = gmem_write(&vm->gmem, gpa, out + at, n);
+        if (rc == -EFAULT && in)
+            memset(in + at, 0xff, n);
+        else if (rc < 0 && rc != -EFAULT)
+            fault_no_page(vm, rc, "for DMA, guest page", gpa);
+    }
+}
+
+static void dma_read(void *ctx, uint32_t gpa, void *buf, uint32_t len)
+{
+    dma_each(ctx, gpa, buf, NULL, len);
+}
+
+static void dma_write(void *ctx, uint32_t gpa, const void *buf, uint32_t len)
+{
+    dma_each(ctx, gpa, NULL, buf, len);
+}
+
 /* --- time ------------------------------------------------------------------------------------ */
 
 static uint64_t monotonic_ns(void)
@@ -349,6 +380,8 @@ int vm_board_create(struct vm *vm, struct errmsg *err)
     }
     c.no_pci = vm->opts.no_pci;
     memcpy(c.drive, vm->opts.drive, sizeof c.drive);
+    memcpy(c.floppy, vm->opts.floppy, sizeof c.floppy);
+    c.memory = (struct dma_memory){dma_read, dma_write, vm};
     rc = board_init(&vm->board, &c);
     if (!rc)
         rc = hypercall_init(vm);

@@ -122,28 +122,35 @@ static void add_store(struct extras *x, struct vm *vm)
 
 #define DRIVE_ROWS(n)                                                                              \
     {                                                                                              \
-        "drive " #n ": sectors read", "drive " #n ": sectors written", "drive " #n ": reads",      \
-            "drive " #n ": writes", "drive " #n ": flushes",                                       \
-            "drive " #n ": I/O errors of the host", "drive " #n ": sectors in the overlay",        \
+        n ": sectors read", n ": sectors written", n ": reads", n ": writes", n ": flushes",       \
+            n ": I/O errors of the host", n ": sectors in the overlay",                            \
     }
+
+static void add_disk(struct extras *x, const struct disk *disk, const char *const name[7])
+{
+    struct disk_stats s;
+    if (!disk)
+        return;
+    disk_get_stats(disk, &s);
+    extra(x, name[0], s.read_sectors);
+    extra(x, name[1], s.written_sectors);
+    extra(x, name[2], s.reads);
+    extra(x, name[3], s.writes);
+    extra(x, name[4], s.flushes);
+    extra(x, name[5], s.read_errors + s.write_errors);
+    extra(x, name[6], s.overlay_sectors);
+}
 
 static void add_drives(struct extras *x, struct vm *vm)
 {
-    static const char *const name[BOARD_DRIVES][7] = {DRIVE_ROWS(0), DRIVE_ROWS(1), DRIVE_ROWS(2),
-                                                      DRIVE_ROWS(3)};
-    for (unsigned i = 0; i < BOARD_DRIVES; i++) {
-        struct disk_stats s;
-        if (!vm->opts.drive[i].disk)
-            continue;
-        disk_get_stats(vm->opts.drive[i].disk, &s);
-        extra(x, name[i][0], s.read_sectors);
-        extra(x, name[i][1], s.written_sectors);
-        extra(x, name[i][2], s.reads);
-        extra(x, name[i][3], s.writes);
-        extra(x, name[i][4], s.flushes);
-        extra(x, name[i][5], s.read_errors + s.write_errors);
-        extra(x, name[i][6], s.overlay_sectors);
-    }
+    static const char *const floppy[FDC_DRIVES][7] = {DRIVE_ROWS("floppy 0"),
+                                                      DRIVE_ROWS("floppy 1")};
+    static const char *const drive[BOARD_DRIVES][7] = {
+        DRIVE_ROWS("drive 0"), DRIVE_ROWS("drive 1"), DRIVE_ROWS("drive 2"), DRIVE_ROWS("drive 3")};
+    for (unsigned i = 0; i < FDC_DRIVES; i++)
+        add_disk(x, vm->opts.floppy[i], floppy[i]);
+    for (unsigned i = 0; i < BOARD_DRIVES; i++)
+        add_disk(x, vm->opts.drive[i].disk, drive[i]);
 }
 
 void vm_report_stats(struct vm *vm, bool json, FILE *out)

@@ -119,6 +119,8 @@ static const struct opt table[] = {
     {"hdc", O_DRIVE, OPT_VALUE},
     {"hdd", O_DRIVE, OPT_VALUE},
     {"cdrom", O_DRIVE, OPT_VALUE},
+    {"fda", O_DRIVE, OPT_VALUE},
+    {"fdb", O_DRIVE, OPT_VALUE},
     {"snapshot", O_SNAPSHOT, OPT_NONE},
     {"clock", O_CLOCK, OPT_VALUE},
     {"strict-tlb", O_STRICT, OPT_MAYBE},
@@ -222,13 +224,14 @@ static int take_size(const struct opts *o, uint64_t *out, struct errmsg *e)
     return rc;
 }
 
-/* Drive letters, as with QEMU: [order=]cd */
+/* Drive letters, as with QEMU: [order=]acd */
 static int take_boot(struct run_args *a, const char *value)
 {
     const char *order = strncmp(value, "order=", 6) == 0 ? value + 6 : value;
     const size_t len = strlen(order);
-    if (len == 0 || len >= sizeof a->bios.order || strspn(order, "cd") != len)
-        return cmd_usage("run", "-boot %s: give c (disk), d (CD-ROM), cd or dc", value);
+    if (len == 0 || len >= sizeof a->bios.order || strspn(order, "acd") != len)
+        return cmd_usage(
+            "run", "-boot %s: give a (floppy), c (disk), d (CD-ROM), or several of them", value);
     memcpy(a->bios.order, order, len + 1);
     return 0;
 }
@@ -403,7 +406,8 @@ static int parse(struct run_args *a, int argc, char **argv)
         return cmd_usage("run", "--bios and -boot start from a drive: not with image '%s'",
                          a->image.path);
     if (!a->bios.order[0])
-        memcpy(a->bios.order, "cd", 3);
+        memcpy(a->bios.order, a->drives.floppy[0].file[0] ? "acd" : "cd",
+               a->drives.floppy[0].file[0] ? 4 : 3);
     if (a->pages.size && !a->pages.path)
         return cmd_usage("run", "--trace-size: of which trace? Give --trace FILE too");
     if (a->vm.held && !a->gdb && !a->control)
@@ -582,7 +586,7 @@ static int run_vm(const struct run_args *a, struct vm *vm, FILE *out)
         return rc;
     if (!a->quiet) {
         print_swap(vm);
-        drives_describe(vm->opts.drive, stderr);
+        drives_describe(vm->opts.drive, vm->opts.floppy, stderr);
     }
     rc = open_control(a, vm, &control);
     if (rc != UMBRA_EXIT_OK)
@@ -640,7 +644,7 @@ static int open_store(struct run_args *a)
 static int open_drives(struct run_args *a)
 {
     struct errmsg err;
-    const int rc = drives_open(&a->drives, a->vm.drive, &err);
+    const int rc = drives_open(&a->drives, a->vm.drive, a->vm.floppy, &err);
     if (rc < 0)
         return cmd_fail("run", rc == -ENOMEM ? UMBRA_EXIT_HOST : UMBRA_EXIT_IMAGE, "%s", err.text);
     return UMBRA_EXIT_OK;
@@ -706,7 +710,7 @@ static int cmd_run_main(int argc, char **argv)
         rc = close_file(a.vm.debugcon, "--debugcon", a.debugcon, rc);
     if (a.serial_file)
         rc = close_file(a.serial_file, "--serial", a.serial, rc);
-    drives_close(a.vm.drive);
+    drives_close(a.vm.drive, a.vm.floppy);
     if (a.vm.trace.lines)
         rc = close_file(a.vm.trace.lines, "--trace-insn", a.trace, rc);
     if (out != stderr)
@@ -753,12 +757,15 @@ const struct cmd cmd_run = {
         "  --no-apic              neither local nor I/O APIC, and no tables that tell of them\n"
         "  --serial FILE          COM1's output goes to FILE, and COM1 has no input\n"
         "  --flat[=ADDR]          load IMAGE as it is at ADDR (0x100000) and enter its first byte\n"
-        "  -drive file=FILE[,index=0..3][,media=disk|cdrom][,snapshot=on][,readonly=on]\n"
-        "                         an IDE drive with the file's bytes (format=raw)\n"
+        "  -drive file=FILE[,index=0..3][,media=disk|cdrom][,if=ide|floppy][,snapshot=on]\n"
+        "         [,readonly=on]  an IDE drive with the file's bytes (format=raw)\n"
         "  -hda, -hdb, -hdc, -hdd, -cdrom FILE\n"
         "                         the same in short; -cdrom is drive 2\n"
+        "  -fda, -fdb FILE        a floppy drive with the file's bytes, 160 KB to 2.88 MB\n"
         "  -snapshot              no drive's file is written: changes last as long as the machine\n"
-        "  -boot c|d|cd|dc        without IMAGE: start from a disk (c) or a CD-ROM (d) (cd)\n"
+        "  -boot LETTERS          without IMAGE: start from a floppy (a), a disk (c) or a CD-ROM "
+        "(d), the\n"
+        "                         first that can be (with -fda acd, else cd)\n"
         "  --bios FILE            ... through this BIOS (" BIOS_DEFAULT ")\n"
         "  --vgabios FILE|none    ... and this video BIOS\n"
         "  --debugcon FILE        what the BIOS writes to port 0x402 goes to FILE\n"

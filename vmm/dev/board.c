@@ -1,6 +1,7 @@
 #include "vmm/dev/board.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 enum { IRQ_PIT = 0, IRQ_KBD = 1, IRQ_RTC = 8 };
 
@@ -40,6 +41,15 @@ static int init_ide(struct board *b, const struct board_config *c)
     return 0;
 }
 
+static int init_floppies(struct board *b, const struct board_config *c)
+{
+    struct fdc_config f = {.clock = c->clock, .irq = irq(b, FDC_IRQ), .dma = &b->dma};
+    memcpy(f.disk, c->floppy, sizeof f.disk);
+    const int err = fdc_init(&b->fdc, &b->bus, &f);
+    rtc_set_floppies(&b->rtc, fdc_cmos_types(&b->fdc));
+    return err;
+}
+
 int board_init(struct board *b, const struct board_config *c)
 {
     int err;
@@ -57,8 +67,9 @@ int board_init(struct board *b, const struct board_config *c)
         (err = a20_init(&b->a20, &b->bus, c->a20, c->reset)) != 0 ||
         (err = kbd_init(&b->kbd, &b->bus, &b->a20, irq(b, IRQ_KBD))) != 0 ||
         (err = pcihost_init(&b->pci, &b->bus, c->reset)) != 0 ||
-        (err = dma_init(&b->dma, &b->bus)) != 0 ||
-        (err = vga_init(&b->vga, &b->bus, &b->mmio, c->clock)) != 0 || (err = init_ide(b, c)) != 0)
+        (err = dma_init(&b->dma, &b->bus, c->memory)) != 0 ||
+        (err = vga_init(&b->vga, &b->bus, &b->mmio, c->clock)) != 0 ||
+        (err = init_ide(b, c)) != 0 || (err = init_floppies(b, c)) != 0)
         return err;
     b->pci.absent = b->no_pci = c->no_pci;
     if ((err = debugcon_init(&b->debugcon, &b->bus, c->debugcon, c->debugcon_ctx)) != 0)
@@ -83,6 +94,8 @@ void board_reset(struct board *b)
     b->pci.absent = b->no_pci;
     for (unsigned i = 0; i < IDE_CHANNELS; i++)
         ide_reset(&b->ide[i]);
+    dma_reset(&b->dma);
+    fdc_reset(&b->fdc);
     for (uint16_t reg = 4; reg > 0;
          reg--) /* modem control, line control, interrupts; data goes on */
         if (reg != 2)
@@ -95,6 +108,7 @@ void board_update(struct board *b)
     pit_update(&b->pit);
     apic_update(&b->apic);
     rtc_update(&b->rtc);
+    fdc_update(&b->fdc);
     uart_poll(&b->com1);
 }
 
@@ -104,6 +118,7 @@ uint64_t board_deadline(const struct board *b)
     const uint64_t apic = apic_deadline(&b->apic);
     due = rtc < due ? rtc : due;
     due = apic < due ? apic : due;
+    due = fdc_deadline(&b->fdc) < due ? fdc_deadline(&b->fdc) : due;
     if (uart_busy(&b->com1)) {
         uint64_t retry = clock_now(&b->clock) + TX_RETRY_NS;
         due = retry < due ? retry : due;

@@ -11,6 +11,7 @@
 #include "vmm/dev/debugcon.h"
 #include "vmm/dev/dma.h"
 #include "vmm/dev/exitport.h"
+#include "vmm/dev/fdc.h"
 #include "vmm/dev/ide.h"
 #include "vmm/dev/kbd.h"
 #include "vmm/dev/lines.h"
@@ -34,6 +35,7 @@ struct board {
     struct pcihost pci;
     struct vga vga;
     struct dma dma;
+    struct fdc fdc;
     struct uart com1;
     struct exitport exitport;
     struct debugcon debugcon;
@@ -62,6 +64,8 @@ struct board_config {
     uint64_t wall_seconds; /* calendar time at the machine's start, since 1970 */
     uint64_t ram_bytes;
     struct board_drive drive[BOARD_DRIVES];
+    struct disk *floppy[FDC_DRIVES];           /* NULL: no such drive. Stay the caller's */
+    struct dma_memory memory;                  /* what DMA reaches; none: nothing */
     bool no_pci;                               /* an ISA PC */
     void (*debugcon)(void *ctx, uint8_t byte); /* NULL: nobody listens */
     void *debugcon_ctx;

@@ -318,9 +318,18 @@ void rtc_set_boot_order(struct rtc *r, const char *order)
 {
     uint8_t nibble[3] = {0};
     for (unsigned i = 0; i < 3 && order[i]; i++)
-        nibble[i] = order[i] == 'c' ? 2 : order[i] == 'd' ? 3 : 0;
+        nibble[i] = order[i] == 'a' ? 1 : order[i] == 'c' ? 2 : order[i] == 'd' ? 3 : 0;
     r->reg[0x3d] = (uint8_t)(nibble[1] << 4 | nibble[0]);
     r->reg[0x38] = (uint8_t)(nibble[2] << 4 | 1); /* 1: no check for a floppy's signature */
+}
+
+void rtc_set_floppies(struct rtc *r, uint8_t types)
+{
+    const unsigned n = (types >> 4 ? 1u : 0) + (types & 15 ? 1u : 0);
+    r->reg[0x10] = types;
+    r->reg[0x14] &= 0x3e;
+    if (n)
+        r->reg[0x14] |= (uint8_t)(1u | (n - 1) << 6);
 }
 
 int rtc_init(struct rtc *r, struct bus *bus, struct clock clock, struct line irq8, uint64_t seconds,
@@ -334,7 +343,7 @@ int rtc_init(struct rtc *r, struct bus *bus, struct clock clock, struct line irq
     r->zero_ns = clock_now(&clock);
     r->offset_s = r->second = seconds;
     r->periods = periods_at(r, clock_now(&clock));
-    r->reg[0x14] = 0x06; /* equipment: FPU, PS/2 port; no diskette, no disk */
+    r->reg[0x14] = 0x06; /* equipment: FPU, PS/2 port */
     set_memory_size(r, ram_bytes);
     return bus_claim(
         bus,

@@ -26,9 +26,13 @@ int rtc_init(struct rtc *r, struct bus *bus, struct clock clock, struct line irq
              uint64_t ram_bytes);
 
 /* What the setup of a PC's firmware would have stored: which drives it starts from, one after the
- * other. order: letters as an option -boot has them, c (disk) and d (CD-ROM); at most three count.
- */
+ * other. order: letters as an option -boot has them, a (diskette), c (disk) and d (CD-ROM); at most
+ * three count. */
 void rtc_set_boot_order(struct rtc *r, const char *order);
+
+/* ... and which diskette drives there are: a type for drive 0 in the upper half, for drive 1 in the
+ * lower one; 0: none. */
+void rtc_set_floppies(struct rtc *r, uint8_t types);
 
 /* Its RESET pin: no interrupts. Time and CMOS stay. */
 void rtc_reset(struct rtc *r);
