@@ -21,6 +21,7 @@ enum {
     I_MMAP_LENGTH = 44,
     I_MMAP_ADDR = 48,
     I_LOADER = 64,
+    I_SCREEN = 88,
 };
 
 static void setup(void)
@@ -148,15 +149,25 @@ Test(load_multiboot, each_elf_and_header_field_is_checked)
         check_attack(&w, &s, sizeof s, &attacks[i]);
 }
 
+Test(load_multiboot, who_asks_for_a_video_mode_is_told_of_the_text_screen)
+{
+    sample_multiboot(&s, 7);
+    cr_assert_eq(world_load(&w, &s, sizeof s), 0, "%s", w.err.text);
+    cr_assert_eq(info(I_FLAGS), 0x124d);
+    cr_assert_eq(info(I_SCREEN), 0xb8000);
+    cr_assert_eq(info(I_SCREEN + 4), 0);
+    cr_assert_eq(info(I_SCREEN + 8), 160);
+    cr_assert_eq(info(I_SCREEN + 12), 80);
+    cr_assert_eq(info(I_SCREEN + 16), 25);
+    cr_assert_eq(info(I_SCREEN + 20), 0x0210, "16 bits for a character; EGA text");
+}
+
 Test(load_multiboot, demands_that_cannot_be_met_are_refused)
 {
     for (unsigned bit = 0; bit < 16; bit++) {
         sample_multiboot(&s, 1u << bit);
-        cr_expect_eq(world_load(&w, &s, sizeof s),
-                     bit < 2    ? 0
-                     : bit == 2 ? -EINVAL
-                                : -ENOEXEC,
-                     "bit %u: %s", bit, w.err.text);
+        cr_expect_eq(world_load(&w, &s, sizeof s), bit < 3 ? 0 : -ENOEXEC, "bit %u: %s", bit,
+                     w.err.text);
     }
     for (unsigned bit = 17; bit < 32; bit++) { /* optional: to be ignored */
         sample_multiboot(&s, 1u << bit);

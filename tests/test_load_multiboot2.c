@@ -98,6 +98,16 @@ Test(load_multiboot2, information_tells_command_line_memory_and_modules)
     cr_assert_eq(world_u32(&w, t + 16 + 3 * 24), 0x100000);
     cr_assert_eq(world_u32(&w, t + 16 + 3 * 24 + 8), 15 << 20);
     cr_assert_eq(world_u32(&w, t + 16 + 3 * 24 + 16), 1);
+    t = tag(8, 0);
+    cr_assert_eq(world_u32(&w, t + 4), 32);
+    cr_assert_eq(world_u32(&w, t + 8), 0xb8000);
+    cr_assert_eq(world_u32(&w, t + 16), 160);
+    cr_assert_eq(world_u32(&w, t + 20), 80);
+    cr_assert_eq(world_u32(&w, t + 24), 25);
+    cr_assert_eq(world_u32(&w, t + 28), 0x0210, "16 bits for a character; EGA text");
+    t = tag(21, 0);
+    cr_assert_eq(world_u32(&w, t + 4), 12);
+    cr_assert_eq(world_u32(&w, t + 8), SAMPLE_TEXT, "the image's lowest address");
     cr_assert_neq(tag(0, 0), 0);
     cr_assert_eq(world_u32(&w, tag(0, 0) + 4), 8);
 }
@@ -169,11 +179,13 @@ Test(load_multiboot2, demands_are_met_or_refused)
         int code;
     } cases[] = {
         {{1, 24, 1, 3, 4, 6}, 6, 0},              /* information that is there */
-        {{1, 12, 8, 0}, 4, -EINVAL},              /* framebuffer information */
-        {{1 | 1 << 16, 12, 8, 0}, 4, 0},          /* ... optional */
-        {{4, 12, 1, 0}, 4, -EINVAL},              /* a console must be there */
+        {{1, 16, 8, 21}, 4, 0},                   /* the screen, the image's address */
+        {{1, 12, 7, 0}, 4, -EINVAL},              /* VBE information */
+        {{1 | 1 << 16, 12, 7, 0}, 4, 0},          /* ... optional */
+        {{4, 12, 1, 0}, 4, -EINVAL},              /* a console must be there, and no text */
+        {{4, 12, 3, 0}, 4, 0},                    /* ... or text */
         {{4, 12, 2, 0}, 4, 0},                    /* text is understood */
-        {{5, 20, 80, 25, 0, 0}, 6, -EINVAL},      /* a framebuffer */
+        {{5, 20, 80, 25, 0, 0}, 6, 0},            /* a framebuffer: it gets text */
         {{5 | 1 << 16, 20, 80, 25, 0}, 6, 0},     /* ... optional */
         {{6, 8}, 2, 0},                           /* modules page-aligned */
         {{10, 24, 0, 0xffffffff, 4096, 0}, 6, 0}, /* relocatable */

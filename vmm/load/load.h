@@ -108,6 +108,17 @@ void blob_set(struct blob *b, uint32_t gpa, const void *data, size_t len);
  */
 int load_blob(struct loading *l, void (*fill)(struct blob *b, void *ctx), void *ctx, uint32_t *gpa);
 
+/* --- the screen as both Multiboots tell of it: the VGA's text mode 3 --- */
+struct load_framebuffer {
+    uint32_t addr_lo, addr_hi;
+    uint32_t pitch, width, height; /* bytes; characters */
+    uint8_t bpp, type;
+    uint16_t rest; /* colours are told of other types only */
+};
+#define LOAD_TEXT_SCREEN                                                                           \
+    ((struct load_framebuffer){                                                                    \
+        .addr_lo = 0xb8000, .pitch = 160, .width = 80, .height = 25, .bpp = 16, .type = 2})
+
 /* --- modules (module.c) --- */
 struct load_module {
     gpa_t start;

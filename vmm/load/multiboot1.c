@@ -12,7 +12,8 @@
 #define MB_LOADER_MAGIC 0x2badb002u
 #define MB_LOADER_NAME  "Umbra"
 
-/* Header flags (3.1.2). Bits 0-15 are demands: one that we cannot meet means refusal. */
+/* Header flags (3.1.2). Bits 0-15 are demands: one that we cannot meet means refusal. A video mode
+ * is a wish (3.1.4): whatever it asks for, a loader may set text mode and say so. */
 enum mb_header_flags {
     MB_PAGE_ALIGN = 1u << 0,
     MB_MEMORY_INFO = 1u << 1,
@@ -34,6 +35,7 @@ enum mb_info_flags {
     MB_INFO_MODS = 1u << 3,
     MB_INFO_MMAP = 1u << 6,
     MB_INFO_LOADER = 1u << 9,
+    MB_INFO_SCREEN = 1u << 12,
 };
 
 struct mb_info {
@@ -49,8 +51,10 @@ struct mb_info {
     uint32_t boot_loader_name;
     uint32_t apm_table;
     uint32_t vbe[4];
+    struct load_framebuffer screen;
+    uint32_t colours;
 };
-_Static_assert(sizeof(struct mb_info) == 88, "layout of 3.3");
+_Static_assert(sizeof(struct mb_info) == 116, "layout of 3.3");
 
 struct mb_module {
     uint32_t start, end, string, reserved;
@@ -91,13 +95,9 @@ static bool probe(const struct loading *l)
 
 static int check_demands(const struct loading *l, const struct mb_header *h)
 {
-    uint32_t unknown = h->flags & MB_DEMANDS & ~(uint32_t)(MB_PAGE_ALIGN | MB_MEMORY_INFO);
+    uint32_t unknown =
+        h->flags & MB_DEMANDS & ~(uint32_t)(MB_PAGE_ALIGN | MB_MEMORY_INFO | MB_VIDEO_MODE);
 
-    if (unknown & MB_VIDEO_MODE)
-        return load_refuse(l, -EINVAL,
-                           "Multiboot flags %#x demand a video mode (bit 2), but the machine has a "
-                           "serial console only; clear the bit",
-                           h->flags);
     if (unknown)
         return load_refuse(l, -ENOEXEC, "Multiboot flags %#x demand what no loader knows (%#x)",
                            h->flags, unknown);
@@ -135,6 +135,7 @@ static int load_segments(struct loading *l, uint32_t *entry)
 struct telling {
     const struct loading *l;
     const struct load_module *mods;
+    bool screen; /* the image has asked what it is */
 };
 
 /* QEMU and GRUB Legacy put the image's name before the arguments; kernels skip one word. */
@@ -188,6 +189,10 @@ static void fill_info(struct blob *b, void *ctx)
     };
     uint32_t at = blob_add(b, &info, sizeof info, 4); /* its place comes first, its content last */
 
+    if (t->screen) {
+        info.flags |= MB_INFO_SCREEN;
+        info.screen = LOAD_TEXT_SCREEN;
+    }
     info.cmdline = add_command_line(b, l);
     info.boot_loader_name = blob_add_string(b, MB_LOADER_NAME);
     add_mmap(b, l->out, &info);
@@ -212,7 +217,8 @@ static int load(struct loading *l)
     if (!ret)
         ret = load_modules(l, mods);
     if (!ret)
-        ret = load_blob(l, fill_info, &(struct telling){l, mods}, &info);
+        ret = load_blob(l, fill_info, &(struct telling){l, mods, (h.flags & MB_VIDEO_MODE) != 0},
+                        &info);
     if (ret)
         return ret;
     snprintf(l->out->kind, sizeof l->out->kind, "Multiboot 1 (%s)",

@@ -29,6 +29,7 @@ enum mb2_header_tag {
 };
 #define MB2_OPTIONAL         1u /* flag of a header tag */
 #define MB2_CONSOLE_REQUIRED 1u
+#define MB2_CONSOLE_TEXT     2u /* the image can do with a VGA's text mode */
 
 /* Tags of the information (3.6). */
 enum mb2_info_tag {
@@ -38,6 +39,7 @@ enum mb2_info_tag {
     MB2_INFO_MODULE = 3,
     MB2_INFO_MEMORY = 4,
     MB2_INFO_MMAP = 6,
+    MB2_INFO_SCREEN = 8,
     MB2_INFO_BASE = 21,
 };
 
@@ -82,7 +84,8 @@ static bool probe(const struct loading *l)
 static bool can_tell(uint32_t type)
 {
     return type == MB2_INFO_CMDLINE || type == MB2_INFO_LOADER || type == MB2_INFO_MODULE ||
-           type == MB2_INFO_MEMORY || type == MB2_INFO_MMAP || type == MB2_INFO_BASE;
+           type == MB2_INFO_MEMORY || type == MB2_INFO_MMAP || type == MB2_INFO_SCREEN ||
+           type == MB2_INFO_BASE;
 }
 
 static int check_request(const struct loading *l, const uint8_t *tag, uint32_t size)
@@ -129,11 +132,13 @@ static int take_tag(const struct loading *l, struct mb2_header *h, const uint8_t
         h->entry_addr = load_u32(p + 8);
         return 0;
     case MB2_CONSOLE:
-        if (!optional && (load_u32(p + 8) & MB2_CONSOLE_REQUIRED))
+        if (!optional &&
+            (load_u32(p + 8) & (MB2_CONSOLE_REQUIRED | MB2_CONSOLE_TEXT)) == MB2_CONSOLE_REQUIRED)
             break;
         return 0;
+    case MB2_FRAMEBUFFER: /* a wish (3.1.10): a loader may set text mode, and says so */
     case MB2_MODULE_ALIGN:
-    case MB2_EFI_SERVICES: /* these four only matter to loaders that move images or have EFI */
+    case MB2_EFI_SERVICES: /* these only matter to loaders that move images or have EFI */
     case MB2_EFI_ENTRY32:
     case MB2_EFI_ENTRY64:
     case MB2_RELOCATABLE: return 0;
@@ -184,6 +189,7 @@ static int parse_tags(const struct loading *l, struct mb2_header *h)
 struct telling {
     const struct loading *l;
     const struct load_module *mods;
+    uint32_t base; /* the image's lowest address */
 };
 
 static uint32_t add_tag(struct blob *b, uint32_t type, const void *data, size_t len)
@@ -237,6 +243,8 @@ static void fill_info(struct blob *b, void *ctx)
     for (size_t i = 0; i < t->l->o->module_count; i++)
         add_module(b, &t->mods[i]);
     add_memory(b, t->l);
+    add_tag(b, MB2_INFO_BASE, &t->base, sizeof t->base);
+    add_tag(b, MB2_INFO_SCREEN, &LOAD_TEXT_SCREEN, sizeof LOAD_TEXT_SCREEN);
     add_tag(b, MB2_INFO_END, NULL, 0);
     head[0] = (uint32_t)b->used;
     blob_set(b, start, head, sizeof head);
@@ -285,11 +293,20 @@ static int load_segments(struct loading *l, const struct mb2_header *h)
     return elf_copy(l, &elf);
 }
 
+static uint32_t lowest(const struct image *out)
+{
+    gpa_t low = UINT32_MAX;
+    for (unsigned i = 0; i < out->range_count; i++)
+        if (out->ranges[i].start < low)
+            low = out->ranges[i].start;
+    return (uint32_t)low;
+}
+
 static int load(struct loading *l)
 {
     struct load_module mods[IMAGE_MODULES_MAX] = {0};
     struct mb2_header h = {0};
-    uint32_t info = 0;
+    uint32_t info = 0, base;
     int ret;
 
     if (!find_header(&l->file, &h))
@@ -297,10 +314,11 @@ static int load(struct loading *l)
     ret = parse_tags(l, &h);
     if (!ret)
         ret = h.addresses ? load_addresses(l, &h) : load_segments(l, &h);
+    base = lowest(l->out);
     if (!ret)
         ret = load_modules(l, mods);
     if (!ret)
-        ret = load_blob(l, fill_info, &(struct telling){l, mods}, &info);
+        ret = load_blob(l, fill_info, &(struct telling){l, mods, base}, &info);
     if (ret)
         return ret;
     snprintf(l->out->kind, sizeof l->out->kind, "Multiboot 2 (%s)",
