@@ -237,7 +237,7 @@ Test(load_linux, each_field_of_the_setup_header_is_checked)
         {0x1f4, 4, CODE_LEN / 16 + 1, -ENOEXEC, "syssize"},
         {0x1f4, 4, 0xffffffff, -ENOEXEC, "syssize"},
         {0x1fe, 2, 0xaa54, -ENOEXEC, "not an image"},
-        {0x202, 4, 0, -ENOEXEC, "not an image"},
+        {0x202, 4, 0, -ENOEXEC, "an image with a boot sector"},
         {0x201, 1, 0, -ENOEXEC, "setup header ends"},
         {0x201, 1, 0x29, -ENOEXEC, "setup header ends"},
         {0x201, 1, 0xff, -ENOEXEC, "setup header ends"},

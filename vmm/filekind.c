@@ -30,7 +30,10 @@ static const struct known {
     {0, 8, "conectix", {"a VHD image", CONVERT, true}},
     {64, 4, "\x7f\x10\xda\xbe", {"a VDI image", CONVERT, true}},
     {0x8001, 5, "CD001", {"an image of a CD-ROM", "start it with -cdrom", false}},
-    {510, 2, "\x55\xaa", {"an image with a boot sector", "start it with -hda", false}},
+    {510,
+     2,
+     "\x55\xaa",
+     {"an image with a boot sector", "start it with -hda, a floppy's with -fda", false}},
 };
 
 const struct filekind *filekind_of(int fd)
