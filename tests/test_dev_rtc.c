@@ -51,6 +51,36 @@ static void start(void)
 }
 TestSuite(rtc, .init = start);
 
+static uint16_t sum(void)
+{
+    uint16_t n = 0;
+    for (uint8_t i = 0x10; i <= 0x2d; i++)
+        n = (uint16_t)(n + rd(i));
+    return n;
+}
+
+Test(rtc, setup_tells_of_drives)
+{
+    cr_assert_eq(rd(0x12), 0);
+    cr_assert_eq(rd(0x10), 0);
+    cr_assert_eq(rd(0x14) & 0xc1, 0);
+    cr_assert_eq(rd(0x2e) << 8 | rd(0x2f), sum());
+    rtc_set_disk(&rtc, 0, 20);
+    cr_assert_eq(rd(0x12), 0xf0);
+    cr_assert_eq(rd(0x19), 47);
+    cr_assert(rd(0x1b) == 20 && rd(0x1c) == 0 && rd(0x1d) == 16 && rd(0x23) == 63);
+    rtc_set_disk(&rtc, 1, 1025);
+    cr_assert_eq(rd(0x12), 0xff);
+    cr_assert_eq(rd(0x1a), 47);
+    cr_assert(rd(0x24) == 1 && rd(0x25) == 4 && rd(0x26) == 16 && rd(0x2c) == 63);
+    rtc_set_disk(&rtc, 3, 16383);
+    cr_assert_eq(rd(0x39), 0x44, "the firmware translates for drives 1 and 3");
+    rtc_set_floppies(&rtc, 0x42);
+    cr_assert_eq(rd(0x10), 0x42);
+    cr_assert_eq(rd(0x14) & 0xc1, 0x41, "two of them");
+    cr_assert_eq(rd(0x2e) << 8 | rd(0x2f), sum());
+}
+
 static void expect(unsigned year, unsigned mon, unsigned day, unsigned h, unsigned m, unsigned s)
 {
     cr_expect_eq(rd(0x32) * 100u + rd(9), year);

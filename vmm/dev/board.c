@@ -19,6 +19,15 @@ static int init_serial_and_exit(struct board *b, const struct board_config *c)
     return err ? err : exitport_init(&b->exitport, &b->bus, c->stop);
 }
 
+/* Of 16 heads and 63 sectors; 0: that is no disk. */
+static uint64_t disk_cylinders(const struct board_drive *d)
+{
+    if (!d->disk || d->cd)
+        return 0;
+    const uint64_t n = disk_sectors(d->disk) / (16u * 63u);
+    return n ? n : 1;
+}
+
 static int init_ide(struct board *b, const struct board_config *c)
 {
     static const struct {
@@ -37,6 +46,11 @@ static int init_ide(struct board *b, const struct board_config *c)
                                                       .cd = {d[0].cd, d[1].cd}});
         if (err)
             return err;
+    }
+    for (unsigned n = 0; n < BOARD_DRIVES; n++) {
+        const uint64_t cylinders = disk_cylinders(&c->drive[n]);
+        if (cylinders)
+            rtc_set_disk(&b->rtc, n, cylinders > 16383 ? 16383 : (unsigned)cylinders);
     }
     return 0;
 }

@@ -306,6 +306,16 @@ static void set_memory_size(struct rtc *r, uint64_t bytes)
     set_word(r, 0x34, above_16m > 0xffff ? 0xffff : above_16m);
 }
 
+/* Over 10 to 2D, where a PC's setup keeps what it knows. */
+static void set_checksum(struct rtc *r)
+{
+    uint16_t sum = 0;
+    for (unsigned i = 0x10; i <= 0x2d; i++)
+        sum = (uint16_t)(sum + r->reg[i]);
+    r->reg[0x2e] = (uint8_t)(sum >> 8);
+    r->reg[0x2f] = (uint8_t)sum;
+}
+
 void rtc_reset(struct rtc *r)
 {
     r->reg[REG_B] &= (uint8_t) ~(B_PIE | B_AIE | B_UIE);
@@ -330,6 +340,28 @@ void rtc_set_floppies(struct rtc *r, uint8_t types)
     r->reg[0x14] &= 0x3e;
     if (n)
         r->reg[0x14] |= (uint8_t)(1u | (n - 1) << 6);
+    set_checksum(r);
+}
+
+/* Two bits for each drive in 39, as QEMU has them: 1: addressed through LBA. Type 47 in 19 and 1A
+ * means that the setup's user gave the geometry, which lies behind it (IBM PC AT's CMOS map and the
+ * later makers' additions). */
+void rtc_set_disk(struct rtc *r, unsigned n, unsigned cylinders)
+{
+    if (cylinders > 1024)
+        r->reg[0x39] |= (uint8_t)(1u << 2 * n);
+    if (n > 1)
+        return;
+    uint8_t *g = &r->reg[n ? 0x24 : 0x1b];
+    r->reg[0x12] |= n ? 0x0f : 0xf0;
+    r->reg[n ? 0x1a : 0x19] = 47;
+    g[0] = g[6] = (uint8_t)cylinders; /* and the landing zone */
+    g[1] = g[7] = (uint8_t)(cylinders >> 8);
+    g[2] = 16;
+    g[3] = g[4] = 0xff; /* no write precompensation */
+    g[5] = 0xc8;        /* more than eight heads, no retries */
+    g[8] = 63;
+    set_checksum(r);
 }
 
 int rtc_init(struct rtc *r, struct bus *bus, struct clock clock, struct line irq8, uint64_t seconds,
@@ -345,6 +377,7 @@ int rtc_init(struct rtc *r, struct bus *bus, struct clock clock, struct line irq
     r->periods = periods_at(r, clock_now(&clock));
     r->reg[0x14] = 0x06; /* equipment: FPU, PS/2 port */
     set_memory_size(r, ram_bytes);
+    set_checksum(r);
     return bus_claim(
         bus,
         &(struct bus_range){

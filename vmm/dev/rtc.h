@@ -34,6 +34,11 @@ void rtc_set_boot_order(struct rtc *r, const char *order);
  * lower one; 0: none. */
 void rtc_set_floppies(struct rtc *r, uint8_t types);
 
+/* ... and that IDE drive n (0..3) is a disk with so many cylinders of 16 heads and 63 sectors: its
+ * type, its geometry (of the first two), and whether the firmware is to tell another one, as disks
+ * beyond 1024 cylinders need. */
+void rtc_set_disk(struct rtc *r, unsigned n, unsigned cylinders);
+
 /* Its RESET pin: no interrupts. Time and CMOS stay. */
 void rtc_reset(struct rtc *r);
 

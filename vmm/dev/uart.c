@@ -118,10 +118,9 @@ static uint8_t interrupt_id(const struct uart *u)
 
 static void update_irq(struct uart *u)
 {
-    /* On a PC the OUT2 pin opens the gate to the interrupt line; loopback holds the pin inactive.
-     */
-    bool gate = (u->mcr & (MCR_OUT2 | MCR_LOOP)) == MCR_OUT2;
-    bool level = gate && interrupt_id(u) != IIR_NONE;
+    /* The AT's adapter had a gate here that OUT2 opened; boards since have done without, and there
+     * are kernels that leave OUT2 alone and wait for interrupts. */
+    bool level = interrupt_id(u) != IIR_NONE;
     if (level != u->irq_level) {
         u->irq_level = level;
         line_set(&u->irq, level);
