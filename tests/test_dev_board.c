@@ -3,6 +3,7 @@
  * flip-flop. */
 #include <criterion/criterion.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "vmm/dev/board.h"
 
@@ -23,12 +24,21 @@ static void on_intr(void *ctx, unsigned n, bool level)
     intr = level;
 }
 
+static unsigned offs;
+static void on_off(void *ctx, unsigned n, bool level)
+{
+    (void)ctx;
+    (void)n;
+    offs += level;
+}
+
 static void fresh(void)
 {
     static const char input[] = "some input";
     const struct board_config c = {.clock = {get_now, NULL},
                                    .com1 = &line.c,
                                    .intr = {on_intr, NULL, 0},
+                                   .off = {on_off, NULL, 0},
                                    .ram_bytes = 16 << 20};
     chardev_mem_init(&line, input, sizeof input);
     now = 0;
@@ -51,6 +61,50 @@ Test(board, dma_registers_are_written_and_read_by_halves)
     cr_assert_eq(bus_in(&board.bus, 0xde, 1) & 15, 15u);
     bus_out(&board.bus, 0xd4, 2, 1);
     cr_assert_eq(bus_in(&board.bus, 0xde, 1) & 15, 11u);
+}
+
+Test(board, ways_to_switch_off)
+{
+    bus_out(&board.bus, 0x604, 0x2000, 2);
+    cr_assert_eq(offs, 1);
+    bus_out(&board.bus, 0xb004, 0x3c00, 2);
+    cr_assert_eq(offs, 2);
+    bus_out(&board.bus, 0x4004, 0x3400, 2);
+    cr_assert_eq(offs, 3);
+    bus_out(&board.bus, 0x604, 0x0001, 2); /* not that bit */
+    bus_out(&board.bus, 0x604, 0xff, 1);
+    bus_out(&board.bus, 0x605, 0xff, 1);
+    for (const char *c = "Shutdow Shutdown"; *c; c++) {
+        cr_assert_eq(offs, 3);
+        bus_out(&board.bus, 0x8900, (uint8_t)*c, 1);
+    }
+    cr_assert_eq(offs, 4);
+    for (const char *c = "ShuShutdown"; *c; c++)
+        bus_out(&board.bus, 0x8900, (uint8_t)*c, 1);
+    cr_assert_eq(offs, 5);
+    cr_assert_eq(bus_in(&board.bus, 0x604, 2), 0xffff);
+}
+
+static char said[8];
+static void say(void *ctx, uint8_t byte)
+{
+    (void)ctx;
+    said[strlen(said)] = (char)byte;
+}
+
+Test(board, messages_go_where_somebody_listens)
+{
+    struct bus bus;
+    struct debugcon d;
+    bus_init(&bus);
+    cr_assert_eq(debugcon_init(&d, &bus, NULL, NULL), 0);
+    cr_assert_eq(bus_in(&bus, 0xe9, 1), 0xff);
+    cr_assert_eq(debugcon_init(&d, &bus, say, NULL), 0);
+    cr_assert_eq(bus_in(&bus, 0xe9, 1), 0xe9);
+    cr_assert_eq(bus_in(&bus, 0x402, 1), 0xe9);
+    bus_out(&bus, 0xe9, 'a', 1);
+    bus_out(&bus, 0x402, 'b', 1);
+    cr_assert_str_eq(said, "ab");
 }
 
 static uint16_t some_port(unsigned r)

@@ -75,7 +75,7 @@ struct vm_opts {
     const char *swap_name; /* its file, for messages; may be NULL */
     bool no_pci;           /* an ISA PC: firmware then looks for drives at their ISA ports */
     bool no_reboot; /* a reset ends the machine, also where there is firmware to start again */
-    FILE *debugcon; /* what the guest writes to port 0x402; NULL: nobody listens */
+    FILE *debugcon; /* what the guest writes to ports 0x402 and 0xe9; NULL: nobody listens */
     struct board_drive drive[BOARD_DRIVES]; /* the disks outlive the machine */
     struct disk *floppy[FDC_DRIVES];        /* ... and these; NULL: no such drive */
     struct trace_ring *ring; /* faults and page states are recorded there; stays the caller's and
@@ -86,7 +86,7 @@ struct vm_opts {
 /* Why a machine has ended. */
 enum vm_end {
     VM_RUNNING,
-    VM_END_HALT,  /* HLT with interrupts off: the guest is done */
+    VM_END_HALT,  /* HLT with interrupts off, or switched off: the guest is done */
     VM_END_EXIT,  /* the guest wrote the exit port */
     VM_END_RESET, /* the guest asked for a reset */
     VM_END_QUIT,  /* the user asked for it */

@@ -27,6 +27,13 @@ static void on_exit_port(void *ctx, int status)
     vm_finish(vm, VM_END_EXIT, "the guest wrote the exit port: status %d", status);
 }
 
+static void on_off(void *ctx, unsigned n, bool level)
+{
+    (void)n;
+    if (level)
+        vm_finish(ctx, VM_END_HALT, "the guest has switched the machine off");
+}
+
 static void on_panic(void *ctx, const char *line)
 {
     vm_finish(ctx, VM_END_PANIC, "the guest panicked: %s", line);
@@ -371,6 +378,7 @@ int vm_board_create(struct vm *vm, struct errmsg *err)
                              .nmi = {on_nmi, vm, 0},
                              .no_apic = vm->opts.no_apic,
                              .reset = {on_reset, vm, 0},
+                             .off = {on_off, vm, 0},
                              .stop = {on_exit_port, vm},
                              .wall_seconds = calendar(vm),
                              .ram_bytes = vm->opts.ram};

@@ -16,6 +16,8 @@ static struct line irq(struct board *b, unsigned n)
 static int init_serial_and_exit(struct board *b, const struct board_config *c)
 {
     int err = uart_init(&b->com1, &b->bus, UART_COM1, c->com1, irq(b, UART_IRQ1), "com1");
+    if (!err)
+        err = poweroff_init(&b->poweroff, &b->bus, c->off);
     return err ? err : exitport_init(&b->exitport, &b->bus, c->stop);
 }
 

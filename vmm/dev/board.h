@@ -19,6 +19,7 @@
 #include "vmm/dev/pcihost.h"
 #include "vmm/dev/pic.h"
 #include "vmm/dev/pit.h"
+#include "vmm/dev/poweroff.h"
 #include "vmm/dev/rtc.h"
 #include "vmm/dev/uart.h"
 #include "vmm/dev/vga.h"
@@ -38,6 +39,7 @@ struct board {
     struct fdc fdc;
     struct uart com1;
     struct exitport exitport;
+    struct poweroff poweroff;
     struct debugcon debugcon;
     struct ide ide[IDE_CHANNELS];
     struct clock clock;
@@ -60,6 +62,7 @@ struct board_config {
     bool no_apic;          /* neither local nor I/O APIC */
     struct line a20;       /* the gate moves (on at first) */
     struct line reset;     /* a pulse asks for a reset of the processor */
+    struct line off;       /* a pulse asks for the machine to be switched off */
     struct vm_stop stop;   /* the exit port was written */
     uint64_t wall_seconds; /* calendar time at the machine's start, since 1970 */
     uint64_t ram_bytes;

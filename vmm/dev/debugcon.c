@@ -24,10 +24,13 @@ int debugcon_init(struct debugcon *d, struct bus *bus, void (*put)(void *ctx, ui
     *d = (struct debugcon){put, ctx};
     if (!put)
         return 0;
-    return bus_claim(bus, &(struct bus_range){.name = "debugcon",
-                                              .first = DEBUGCON_PORT,
-                                              .last = DEBUGCON_PORT,
-                                              .in = debugcon_in,
-                                              .out = debugcon_out,
-                                              .ctx = d});
+    struct bus_range r = {.name = "debugcon",
+                          .first = DEBUGCON_PORT,
+                          .last = DEBUGCON_PORT,
+                          .in = debugcon_in,
+                          .out = debugcon_out,
+                          .ctx = d};
+    const int err = bus_claim(bus, &r);
+    r.first = r.last = DEBUGCON_PORT2;
+    return err ? err : bus_claim(bus, &r);
 }
