@@ -3,19 +3,16 @@
 # processor: each ends at once, with its exit code and a message that says why. Prints TAP.
 #   bad_input.sh UMBRA GUESTS [native|hybrid]     on the kvm engine; else on soft
 set -u
+# shellcheck source=tests/tap.sh
+. "$(dirname "$0")/tap.sh"
 umbra=$1 guests=$2
 case ${3:-soft} in
     native) engine=(--engine kvm --ring0 native) ;;
     hybrid) engine=(--engine kvm --ring0 soft) ;;
     *) engine=(--engine soft) ;;
 esac
-if [ "${engine[1]}" = kvm ] && ! "$umbra" info --json | grep -q '"kvm": {"usable": true'; then
-    echo "1..0 # SKIPPED: no usable /dev/kvm on this host: $("$umbra" info | head -n 1)"
-    exit 77
-fi
-count=0 bad=0
-dir=$(mktemp -d) || exit 1
-trap 'rm -rf "$dir"' EXIT
+[ "${engine[1]}" != kvm ] || need_kvm
+tap_lines=12
 
 # check WHAT STATUS REGEX ARGS...: umbra run ARGS
 check() {
@@ -23,15 +20,8 @@ check() {
     shift 3
     timeout -k 5 50 "$umbra" run "$@" "${engine[@]}" --timeout 40 >"$dir/out" 2>&1 </dev/null
     rc=$?
-    count=$((count + 1))
-    if [ $rc -eq "$want" ] && grep -aqE -- "$regex" "$dir/out"; then
-        echo "ok $count - $what"
-    else
-        bad=$((bad + 1))
-        echo "not ok $count - $what"
-        echo "# status $rc, not $want; or no line matches: $regex"
-        tail -n 12 "$dir/out" | cut -c 1-300 | sed 's/^/# /'
-    fi
+    [ $rc -eq "$want" ] && grep -aqE -- "$regex" "$dir/out"
+    result $? "$what" || echo "# status $rc, not $want; or no line matches: $regex"
 }
 
 hello=$guests/hello.elf
@@ -69,11 +59,8 @@ check '/dev/zero as module' 2 'not a regular file' "$hello" -initrd /dev/zero
 for what in one . fifo; do
     timeout -k 5 50 "$umbra" run "$hello" --engine kvm --kvm-device "$dir/$what" >"$dir/out" 2>&1 </dev/null
     rc=$?
-    count=$((count + 1))
-    [ $rc -eq 3 ] && grep -q 'use --engine soft$' "$dir/out" && { echo "ok $count - '$what' as KVM device"; continue; }
-    bad=$((bad + 1))
-    echo "not ok $count - '$what' as KVM device"
-    sed "s/^/# status $rc: /" "$dir/out"
+    [ $rc -eq 3 ] && grep -q 'use --engine soft$' "$dir/out"
+    result $? "'$what' as KVM device" || echo "# status $rc"
 done
 
 # Files that are larger than anything that could hold them, without a block on disk.
@@ -126,5 +113,4 @@ code 'code in the zero frame that writes itself an end' 0 "$halted" '\xb8\x04\x0
 # mov eax, 0x300000; jmp 0x200000: zeros are instructions up to the end of RAM.
 code 'zeros as code, up to the end of RAM' 4 'EIP=00400000' '\xb8\x00\x00\x30\x00\xe9\xf6\xff\x0f\x00' --flat -m 4M
 
-echo "1..$count"
-[ $bad -eq 0 ]
+done_testing

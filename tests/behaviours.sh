@@ -3,19 +3,14 @@
 # and each test and guest that is named exists. Prints TAP.
 # shellcheck disable=SC2016 # backticks as they stand in the text
 set -u
+# shellcheck source=tests/tap.sh
+. "$(dirname "$0")/tap.sh"
 root=$(cd "$(dirname "$0")/.." && pwd)
 doc=$root/docs/mm.md
-count=0 bad=0
-result() { # WHAT, status
-    count=$((count + 1))
-    [ "$2" -eq 0 ] && { echo "ok $count - $1"; return; }
-    bad=$((bad + 1))
-    echo "not ok $count - $1"
-}
 table=$(sed -n '/^## Which test holds what/,/^## Speed/p' "$doc")
 for n in $(seq 1 32); do
     grep -qE "^\| $n \| \`b[0-9]{2}_" <<<"$table"
-    result "behaviour $n has a line with a test" $?
+    result $? "behaviour $n has a line with a test"
 done
 tests=$(grep -hoE '^Test\([a-z_]+, *[a-z0-9_]+' "$root"/tests/test_*.c | sed 's/.*, *//')
 missing=0
@@ -27,6 +22,5 @@ while read -r name; do
     esac || { echo "# there is no $name"; missing=$((missing + 1)); }
 done < <(grep -oE '`[a-z0-9_.]+`' <<<"$table" | tr -d '`' | sort -u | grep -vx 'tests')
 [ $missing -eq 0 ]
-result "every test and guest that is named exists" $?
-echo "1..$count"
-[ $bad -eq 0 ]
+result $? "every test and guest that is named exists"
+done_testing

@@ -1,8 +1,9 @@
 #!/bin/bash
 # The umbra command's words: help, version, suggestions, exit codes, completion, manual pages. Prints TAP.
 set -u
+# shellcheck source=tests/tap.sh
+. "$(dirname "$0")/tap.sh"
 umbra=$1
-count=0 bad=0
 
 # check WHAT STATUS OUT ERR ARGS...: run umbra ARGS; OUT and ERR are patterns for both outputs ('' = empty).
 check() {
@@ -11,19 +12,12 @@ check() {
     out=$("$umbra" "$@" 2>"$tmp" </dev/null)
     rc=$?
     err=$(cat "$tmp")
-    count=$((count + 1))
     # shellcheck disable=SC2053 # patterns are meant
-    if [ $rc -eq "$status" ] && [[ $out == $out_like ]] && [[ $err == $err_like ]]; then
-        echo "ok $count - $what"
-    else
-        bad=$((bad + 1))
-        echo "not ok $count - $what"
-        printf '# umbra %s: status %d\n# out: %s\n# err: %s\n' "$*" $rc "$out" "$err"
-    fi
+    [ $rc -eq "$status" ] && [[ $out == $out_like ]] && [[ $err == $err_like ]]
+    result $? "$what" || printf '# umbra %s: status %d\n# out: %s\n# err: %s\n' "$*" $rc "$out" "$err"
 }
 
-tmp=$(mktemp) || exit 1
-trap 'rm -f "$tmp"' EXIT
+tmp=$dir/stderr tap_show=()
 
 check "no command shows the commands and is an error" 1 '*Usage:*help*' ''
 check "help shows the commands" 0 '*Usage:*help*' '' help
@@ -43,26 +37,15 @@ check "too many words" 1 '' '*one command*' help a b
 long=$(printf 'x%.0s' {1..5000})
 check "a very long command is cut in the message" 1 '' '*no command*' "$long"
 
-count=$((count + 1))
-if [ -e /dev/full ] && "$umbra" help >/dev/full 2>"$tmp"; then
-    bad=$((bad + 1))
-    echo "not ok $count - output that cannot be written is an error"
-else
-    echo "ok $count - output that cannot be written is an error"
-fi
+! "$umbra" help >/dev/full 2>"$tmp"
+result $? "output that cannot be written is an error"
 # Help fits a terminal of 100 columns, and completion offers each option that help names, and what a help cannot say.
-count=$((count + 1))
 wide=$(for cmd in '' exit-codes $("$umbra" help | sed -n 's/^  \([a-z][a-z-]*\) .*/\1/p'); do
     # shellcheck disable=SC2086 # no command: no word
     "$umbra" help $cmd | awk -v cmd="$cmd" 'length > 100 { print cmd ": " $0 }'
 done)
-if [ -z "$wide" ]; then
-    echo "ok $count - help fits 100 columns"
-else
-    bad=$((bad + 1))
-    echo "not ok $count - help fits 100 columns"
-    printf '# %s\n' "$wide"
-fi
+[ -z "$wide" ]
+result $? "help fits 100 columns" || printf '# %s\n' "$wide"
 # shellcheck source=tools/completion/umbra.bash
 . "$(dirname "$0")/../tools/completion/umbra.bash"
 compopt() { :; }
@@ -73,10 +56,8 @@ offers() {
     COMP_WORDS=("$umbra" "$@") COMP_CWORD=$#
     _umbra
     for word in $want; do [[ " ${COMPREPLY[*]} " == *" $word "* ]] || lacking+=" $word"; done
-    count=$((count + 1))
-    [ -z "$lacking" ] && { echo "ok $count - completion of: umbra $*"; return; }
-    bad=$((bad + 1))
-    echo "not ok $count - completion of: umbra $*, lacks:$lacking; offers: ${COMPREPLY[*]}"
+    [ -z "$lacking" ]
+    result $? "completion of: umbra $*" || echo "# lacks:$lacking; offers: ${COMPREPLY[*]}"
 }
 offers 'run ctl pt explain test mkswap top trace report info help' ''
 for cmd in run pt explain test mkswap top report info; do
@@ -100,13 +81,7 @@ for cmd in $("$umbra" help | sed -n 's/^  \([a-z][a-z-]*\) .*/\1/p'); do
     for option in $("$umbra" help "$cmd" | grep -oE '^  +(-[a-z], )?--?[a-z][a-z0-9-]*' | grep -oE -- '--?[a-z][a-z0-9-]*'); do
         [ ! -f "$page" ] || plain "$page" | grep -qE -- "(^|[ ,])$option([],[ ]|\$)" || lacking+=" $option"
     done
-    count=$((count + 1))
-    if [ -z "$lacking" ]; then
-        echo "ok $count - manual of $cmd is complete"
-    else
-        bad=$((bad + 1))
-        echo "not ok $count - manual of $cmd lacks:$lacking"
-    fi
+    [ -z "$lacking" ]
+    result $? "manual of $cmd is complete${lacking:+: it lacks$lacking}"
 done
-echo "1..$count"
-[ $bad -eq 0 ]
+done_testing

@@ -2,18 +2,9 @@
 # --clock insn: a run repeats bit for bit, whatever memory it has, and nothing of the host's time is in
 # it. Prints TAP.
 set -u
+# shellcheck source=tests/tap.sh
+. "$(dirname "$0")/tap.sh"
 umbra=$1 guests=$2
-count=0 bad=0
-dir=$(mktemp -d) || exit 1
-trap 'rm -rf "$dir"' EXIT
-
-verdict() { # STATUS WHAT
-    count=$((count + 1))
-    if [ "$1" -eq 0 ]; then echo "ok $count - $2"; else
-        bad=$((bad + 1))
-        echo "not ok $count - $2"
-    fi
-}
 
 # The guest's output, how it ended, all page tables, and every count; times are taken out.
 run() { # NAME ARGS...
@@ -26,7 +17,7 @@ run() { # NAME ARGS...
 }
 same() { # WHAT FILE FILE: equal, and not empty
     [ -s "$dir/$2" ] && cmp -s "$dir/$2" "$dir/$3"
-    verdict $? "$1"
+    result $? "$1"
 }
 
 for g in clock tinykernel; do
@@ -34,7 +25,7 @@ for g in clock tinykernel; do
     run a "$guests/$g.elf" -m 32M --clock insn
     run b "$guests/$g.elf" -m 32M --clock insn
     grep -q 'exit status 0' "$dir/a"
-    verdict $? "$g ends well"
+    result $? "$g ends well"
     same "$g, twice: the same output" a b
     same "$g, twice: the same page tables and counts" a.tables b.tables
     run c "$guests/$g.elf" -m 32M --clock insn --pool 3M --zpool 32M
@@ -57,18 +48,18 @@ rm -f "$dir"/trace.*
 
 run b "$guests/clock.elf" -m 16M --clock insn=9 -append ticks=3
 ! cmp -s "$dir/a" "$dir/b"
-verdict $? "another rate: another run"
+result $? "another rate: another run"
 run c "$guests/clock.elf" -m 16M --clock=insn=4 -append ticks=3
 same "the rate that is there without one" a c
 
 grep -q '^calendar: 2026-01-01 00:00:00' "$dir/a"
-verdict $? "the calendar starts at a fixed date"
+result $? "the calendar starts at a fixed date"
 run b "$guests/clock.elf" -m 16M --clock insn=40 -rtc base=1999-12-31T23:59:59 -append ticks=1010
 grep -q '^calendar: 1999-12-31 23:59:59' "$dir/b" && grep -q '^calendar: 2000-01-01 00:00:00' "$dir/b"
-verdict $? "-rtc base, and a second later"
+result $? "-rtc base, and a second later"
 run b "$guests/clock.elf" -m 16M -rtc base=1999-12-31T23:59:59 -append ticks=3
 grep -q '^calendar: 1999-12-31 23:59:59' "$dir/b"
-verdict $? "-rtc base by host time"
+result $? "-rtc base by host time"
 
 # refused WHAT PATTERN ARGS...: exit code 1 and a message
 refused() {
@@ -76,14 +67,13 @@ refused() {
     shift 2
     "$umbra" run "$guests/clock.elf" "$@" >"$dir/out" 2>&1 </dev/null
     [ $? -eq 1 ] && grep -q -- "$like" "$dir/out"
-    verdict $? "$what"
+    result $? "$what"
 }
 refused "no counted time with kvm" "needs the soft CPU: not with --engine kvm" --clock insn --engine kvm
 for v in insn= insn=0 insn=1001 insn=x insns insn=4x none ''; do refused "--clock $v" '--clock' --clock "$v"; done
 for v in now base= base=2026 base=2026-13-01 base=2026-02-30 base=1969-01-01 base=2100-01-01 base=2026-01-01T24:00:00 \
     base=2026-01-01T00:00:00Z base=2026-1-1; do refused "-rtc $v" '-rtc' -rtc "$v"; done
 timeout 60 "$umbra" run "$guests/clock.elf" -m 16M --clock insn -append ticks=2 2>&1 </dev/null | grep -q 'engine soft: --clock insn needs the soft CPU'
-verdict $? "auto picks the soft CPU, and says why"
+result $? "auto picks the soft CPU, and says why"
 
-echo "1..$count"
-[ $bad -eq 0 ]
+done_testing

@@ -3,98 +3,60 @@
 #   control.sh UMBRA GUESTS soft|hybrid
 # shellcheck disable=SC2181 # the exit status is one check among several
 set -u
+# shellcheck source=tests/tap.sh
+. "$(dirname "$0")/tap.sh"
 umbra=$1 guests=$2 mode=${3:-soft}
-count=0 bad=0
-dir=$(mktemp -d) || exit 1
-sock=$dir/sock
-engine=(--engine soft)
-if [ "$mode" = hybrid ]; then
-    engine=(--engine kvm --ring0 soft)
-    if ! "$umbra" info --json | grep -q '"kvm": {"usable": true'; then
-        echo "SKIPPED: no usable /dev/kvm on this host: $("$umbra" info | head -n 1)"
-        exit 77
-    fi
-fi
-machine=''
-trap '[ -z "$machine" ] || kill $machine 2>/dev/null; rm -rf "$dir"' EXIT
-
-result() { # WHAT, status of the command before
-    count=$((count + 1))
-    [ "$2" -eq 0 ] && { echo "ok $count - $1"; return; }
-    bad=$((bad + 1))
-    echo "not ok $count - $1"
-    tail -n 15 "$dir/out" "$dir/run" 2>/dev/null | sed 's/^/# /'
-}
-# start GUEST OPTIONS...: run it in the background and wait until its socket answers.
-start() {
-    local guest=$1 i
-    shift
-    "$umbra" run "$guests/$guest.elf" -m 16M "${engine[@]}" --control "$sock" --timeout 100 "$@" >"$dir/run" 2>&1 </dev/null &
-    machine=$!
-    for ((i = 0; i < 400; i++)); do
-        ctl status && return 0
-        sleep 0.05
-    done
-    return 1
-}
-# ended STATUS: wait for the machine's own end.
-ended() {
-    local rc
-    wait "$machine"
-    rc=$?
-    machine=''
-    [ $rc -eq "$1" ]
-}
-ctl() { timeout 60 "$umbra" ctl --socket "$sock" "$@" >"$dir/out" 2>&1; }
-says() { grep -aqE -- "$1" "$dir/out"; }
+# shellcheck source=tests/control_kit.sh
+. "$(dirname "$0")/control_kit.sh"
+start() { start_machine "$guests/$1.elf" -m 16M "${@:2}"; } # GUEST OPTIONS...
 # field NAME: of the last answer in JSON.
 field() { sed -n "s/.*\"$1\":\([^,}]*\).*/\1/p" "$dir/out"; }
 
 start cli_loop
-result "a machine answers on its socket" $?
+result $? "a machine answers on its socket"
 [ "$(stat -c %a "$sock")" = 600 ]
-result "the socket is its owner's alone" $?
+result $? "the socket is its owner's alone"
 ctl status && says '^state +running' && says "^engine +$([ "$mode" = soft ] && echo soft || echo kvm)"
-result "status: it runs" $?
+result $? "status: it runs"
 ctl registers && says '^EAX=[0-9a-f]{8}' && says '^EIP='
-result "registers, for people" $?
+result $? "registers, for people"
 ctl registers --json && [ "$(field cr0)" -gt 0 ] && says '"cs":\{"selector":'
-result "registers, for programs" $?
+result $? "registers, for programs"
 ctl stats && says 'page fault' && says 'exceptions delivered'
-result "stats" $?
+result $? "stats"
 ctl memory 0x100000+32 && says '^00100000  02 b0 ad 1b' && [ "$(wc -l <"$dir/out")" -eq 2 ]
-result "memory by linear address" $?
+result $? "memory by linear address"
 ctl memory 0x100000+16k --physical && [ "$(wc -l <"$dir/out")" -eq 1024 ]
-result "16 KiB of memory by guest-physical address" $?
+result $? "16 KiB of memory by guest-physical address"
 before=$("$umbra" ctl --socket "$sock" stats --json | grep -o '"pages resident":[0-9]*')
 ctl memory 0x800000+16k && ctl stats --json && says "${before}[,}]"
-result "reading memory makes no page resident" $?
+result $? "reading memory makes no page resident"
 ctl step
 [ $? -eq 2 ] && says 'running; pause it first'
-result "a running machine is not stepped" $?
+result $? "a running machine is not stepped"
 ctl wait --timeout 1 && says '^running'
-result "wait gives up in time" $?
+result $? "wait gives up in time"
 
 ctl pause && ctl pause && ctl status && says '^state +paused \(asked\)'
-result "pause, twice, is one pause" $?
+result $? "pause, twice, is one pause"
 ctl registers --json
 a=$(field eip)
 ctl registers --json
 [ "$a" = "$(field eip)" ]
-result "a paused machine stands still" $?
+result $? "a paused machine stands still"
 ctl step --json && says '"stopped_by":"step"' && [ "$(field eip)" != "$a" ]
-result "one step goes on" $?
+result $? "one step goes on"
 ctl step 1001 && says '^paused \(step\)'
-result "many steps" $?
+result $? "many steps"
 ctl wait && says '^paused \(step\)'
-result "wait is over at once when it stands" $?
+result $? "wait is over at once when it stands"
 ctl resume && ctl resume && ctl status && says '^state +running'
-result "resume, twice" $?
+result $? "resume, twice"
 timeout 60 "$umbra" ctl --socket "$sock" wait >"$dir/wait" 2>&1 &
 waiter=$!
 sleep 0.2
 ctl pause && wait $waiter && grep -q '^paused (asked)' "$dir/wait"
-result "somebody who waits hears of another's pause" $?
+result $? "somebody who waits hears of another's pause"
 
 # Bad command lines and requests.
 bad_line() { # WHAT STATUS WORDS ARGS...
@@ -102,7 +64,7 @@ bad_line() { # WHAT STATUS WORDS ARGS...
     shift 3
     ctl "$@"
     [ $? -eq "$status" ] && says "$words"
-    result "$what" $?
+    result $? "$what"
 }
 bad_line "no command" 1 'which command'
 bad_line "an unknown command, with a suggestion" 1 "did you mean 'status'" statsu
@@ -114,21 +76,21 @@ bad_line "memory where there is none" 2 'no RAM is there' memory 0x90000000 --ph
 bad_line "too many words" 1 "takes no 'now'" pause now
 "$umbra" ctl --socket "$dir/none" status >"$dir/out" 2>&1
 [ $? -eq 3 ] && says 'No such file'
-result "no socket at all" $?
+result $? "no socket at all"
 
 # A second machine at the same socket; files that are none.
 "$umbra" run "$guests/hello.elf" -q "${engine[@]}" --control "$sock" >"$dir/out" 2>&1 </dev/null
 [ $? -eq 3 ] && says 'another machine listens there' && [ -S "$sock" ]
-result "the socket of a machine that runs is refused" $?
+result $? "the socket of a machine that runs is refused"
 "$umbra" run "$guests/hello.elf" -q "${engine[@]}" --control "$dir/out" >"$dir/err" 2>&1 </dev/null
 [ $? -eq 3 ] && grep -q 'is no socket' "$dir/err"
-result "a file that is no socket is refused" $?
+result $? "a file that is no socket is refused"
 "$umbra" run "$guests/hello.elf" -q "${engine[@]}" --control "$dir/no/where" >"$dir/out" 2>&1 </dev/null
 [ $? -eq 3 ] && says 'No such file'
-result "a directory that is not there" $?
+result $? "a directory that is not there"
 "$umbra" run "$guests/hello.elf" -q "${engine[@]}" --control "$dir/$(printf 'x%.0s' {1..200})" >"$dir/out" 2>&1 </dev/null
 [ $? -eq 1 ] && says '107 bytes at most'
-result "a path that is too long for a socket" $?
+result $? "a path that is too long for a socket"
 
 # The end, as those see it who wait for it; while it is paused, too.
 ctl resume
@@ -140,27 +102,27 @@ timeout 60 "$umbra" ctl --socket "$sock" step 4000000000 >"$dir/wait" 2>&1 &
 waiter=$!
 sleep 0.2
 ctl quit && wait $waiter && grep -q '^ended: ended by the user (exit code 0)' "$dir/wait"
-result "somebody who waits hears how it ended" $?
+result $? "somebody who waits hears how it ended"
 ended 0 && [ ! -e "$sock" ]
-result "quit ends the machine, and the socket goes" $?
+result $? "quit ends the machine, and the socket goes"
 
 # One that was killed leaves its socket; the next one takes it over.
 start cli_loop
 kill -9 $machine
 wait $machine 2>/dev/null
 [ -S "$sock" ] && ! ctl status && says 'nobody listens'
-result "a dead socket is said to be dead" $?
+result $? "a dead socket is said to be dead"
 start cli_loop --paused && ctl status && says '^state +paused'
-result "a dead socket is replaced; a machine may begin paused" $?
+result $? "a dead socket is replaced; a machine may begin paused"
 ctl registers --json
 [ "$(field eip)" -eq $((16#$(grep -o 'entry [0-9a-f]*' "$dir/run" | cut -c7-))) ] && ctl step && ctl quit && ended 0
-result "it had not run one instruction" $?
+result $? "it had not run one instruction"
 
 # The machine that is meant when none is named.
 export XDG_RUNTIME_DIR=$dir
 "$umbra" ctl status >"$dir/out" 2>&1
 [ $? -eq 3 ] && says 'no machine listens'
-result "no default machine" $?
+result $? "no default machine"
 sock=auto
 "$umbra" run "$guests/cli_loop.elf" "${engine[@]}" --control=auto --timeout 100 >"$dir/run" 2>&1 </dev/null &
 machine=$!
@@ -169,9 +131,8 @@ for ((i = 0; i < 400; i++)); do
     sleep 0.05
 done
 says '^state +running' && [ -S "$dir/umbra-$machine.sock" ]
-result "the only machine at the default path is found" $?
+result $? "the only machine at the default path is found"
 UMBRA_CONTROL=$dir/umbra-$machine.sock "$umbra" ctl quit && ended 0
-result "UMBRA_CONTROL names one" $?
+result $? "UMBRA_CONTROL names one"
 
-echo "1..$count"
-[ $bad -eq 0 ]
+done_testing

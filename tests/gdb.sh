@@ -2,16 +2,10 @@
 # The real gdb on tinykernel, on each engine: breakpoints, watchpoints, steps, memory, registers.
 # Prints TAP. Exit status 77 (skipped) without gdb.
 set -u
+# shellcheck source=tests/tap.sh
+. "$(dirname "$0")/tap.sh"
 umbra=$1 guests=$2
-count=0 bad=0
-command -v gdb >/dev/null || { echo "SKIPPED: gdb is not installed"; exit 77; }
-dir=$(mktemp -d) || exit 1
-trap 'rm -rf "$dir"' EXIT
-
-result() { # WHAT, status of the command before
-    count=$((count + 1))
-    if [ "$2" -eq 0 ]; then echo "ok $count - $1"; else bad=$((bad + 1)); echo "not ok $count - $1"; fi
-}
+command -v gdb >/dev/null || skip_all "gdb is not installed"
 
 cat >"$dir/script" <<'END'
 set pagination off
@@ -75,17 +69,17 @@ session() { # NAME OPTIONS...
         'detached' 'detach')
     for ((i = 0; i < ${#lines[@]}; i += 2)); do
         grep -qE -- "${lines[i]}" "$dir/$name.gdb"
-        result "$name: ${lines[i + 1]}" $?
+        result $? "$name: ${lines[i + 1]}"
     done
     wait $vm
     local status=$?
     [ $status -eq 0 ] && ! grep -q '^not ok' "$dir/$name.out" && grep -q '^1\.\.' "$dir/$name.out"
-    result "$name: the kernel runs to its end afterwards, and saw nothing" $?
-    [ $bad -eq 0 ] || { echo "--- status $status"; cat "$dir/$name.gdb"; tail -n 5 "$dir/$name.out"; }
+    result $? "$name: the kernel runs to its end afterwards, and saw nothing"
+    [ $failed -eq 0 ] || { echo "--- status $status"; cat "$dir/$name.gdb"; tail -n 5 "$dir/$name.out"; }
 }
 
 session soft --engine soft
-if "$umbra" info --json | grep -q '"kvm": {"usable": true'; then
+if has_kvm; then
     session hybrid --engine kvm --ring0 soft
 else
     echo "# SKIPPED: the session on kvm: no usable /dev/kvm"
@@ -93,9 +87,8 @@ fi
 
 "$umbra" run "$guests/hello.elf" --gdb nonsense </dev/null >"$dir/out" 2>&1
 [ $? -eq 1 ] && grep -q 'nonsense' "$dir/out"
-result 'an address that is none: exit code 1, named' $?
+result $? 'an address that is none: exit code 1, named'
 "$umbra" run "$guests/hello.elf" -S </dev/null >"$dir/out" 2>&1
 [ $? -eq 1 ] && grep -q -- '--gdb' "$dir/out"
-result '-S with nobody who could resume: refused' $?
-echo "1..$count"
-[ $bad -eq 0 ]
+result $? '-S with nobody who could resume: refused'
+done_testing

@@ -1,9 +1,9 @@
 #!/bin/bash
 # HLT with interrupts off is the guest's end, also while an interrupt waits at the controller. Prints TAP.
 set -u
+# shellcheck source=tests/tap.sh
+. "$(dirname "$0")/tap.sh"
 umbra=$1
-dir=$(mktemp -d) || exit 1
-trap 'rm -rf "$dir"' EXIT
 {
     printf '\xb0\x11\xe6\x20\xb0\x20\xe6\x21\xb0\x04\xe6\x21\xb0\x01\xe6\x21' # 8259: vectors at 20h
     printf '\xb0\xfe\xe6\x21'                                                 # IRQ 0 alone
@@ -13,18 +13,16 @@ trap 'rm -rf "$dir"' EXIT
     printf '\xf4'                                                             # hlt
 } >"$dir/flat"
 engines=('--engine soft')
-if "$umbra" info --json | grep -q '"kvm": {"usable": true'; then
+if has_kvm; then
     engines+=('--engine kvm --ring0 soft' '--engine kvm --ring0 native')
 else
     echo "# SKIPPED: on kvm: no usable /dev/kvm"
 fi
-n=0 bad=0
 for e in "${engines[@]}"; do
-    n=$((n + 1))
     # shellcheck disable=SC2086 # options
     timeout 60 "$umbra" run "$dir/flat" --flat -m 2M -q $e </dev/null >"$dir/out" 2>&1
     status=$?
-    if [ $status -eq 0 ]; then echo "ok $n - $e"; else bad=1; echo "not ok $n - $e: exit status $status"; cat "$dir/out"; fi
+    [ $status -eq 0 ]
+    result $? "$e: exit status $status"
 done
-echo "1..$n"
-exit $bad
+done_testing

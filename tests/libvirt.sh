@@ -2,28 +2,17 @@
 # shellcheck disable=SC2181 # the exit status is one check among several
 # umbra run --libvirt against libvirt's test driver. Prints TAP. (tests/compare_qemu.sh has a real domain.)
 set -u
+# shellcheck source=tests/tap.sh
+. "$(dirname "$0")/tap.sh"
 umbra=$1 guests=$2
-count=0 bad=0
-dir=$(mktemp -d) || exit 1
-trap 'rm -rf "$dir"' EXIT
 
-result() { # WHAT, status of the command before
-    count=$((count + 1))
-    if [ "$2" -eq 0 ]; then
-        echo "ok $count - $1"
-    else
-        bad=$((bad + 1))
-        echo "not ok $count - $1"
-        sed 's/^/# /' "$dir/out"
-    fi
-}
 run() { timeout 60 "$umbra" run "$@" --engine soft >"$dir/out" 2>&1 </dev/null; }
 
 run --libvirt test:///default test
 if [ $? -eq 3 ] && grep -q 'built without libvirt; install' "$dir/out"; then
-    result 'built without libvirt: said so, with the remedy' 0
-    echo "1..$count"
-    exit 0
+    result 0 'built without libvirt: said so, with the remedy'
+    done_testing
+    exit
 fi
 
 cat >"$dir/node.xml" <<END
@@ -45,24 +34,23 @@ uri=test://$dir/node.xml
 run --libvirt "$uri" hello
 [ $? -eq 0 ] && grep -q 'Hello from an i386 guest' "$dir/out" && grep -q 'hello.elf from libvirt"' "$dir/out" &&
     grep -q '00100000-017fffff RAM' "$dir/out"
-result 'memory, kernel and command line are the domain'\''s' $?
+result $? 'memory, kernel and command line are the domain'\''s'
 run --libvirt "$uri" hello -m 32M -append mine
 [ $? -eq 0 ] && grep -q 'hello.elf mine"' "$dir/out" && grep -q '00100000-01ffffff RAM' "$dir/out"
-result 'what an option says stands' $?
+result $? 'what an option says stands'
 run --libvirt "$uri" nokernel
 [ $? -eq 2 ] && grep -q "'nokernel' has no <os><kernel>" "$dir/out"
-result 'a domain without a kernel: exit code 2' $?
+result $? 'a domain without a kernel: exit code 2'
 run --libvirt "$uri" missing
 [ $? -eq 2 ] && grep -q "$dir/nothing" "$dir/out"
-result 'a kernel that is not there: exit code 2, named' $?
+result $? 'a kernel that is not there: exit code 2, named'
 run --libvirt "$uri" stranger
 [ $? -eq 2 ] && grep -q "'stranger'" "$dir/out"
-result 'no such domain: exit code 2, named' $?
+result $? 'no such domain: exit code 2, named'
 run --libvirt "test://$dir/none.xml" hello
 [ $? -eq 3 ] && grep -q 'cannot connect' "$dir/out"
-result 'no connection: exit code 3' $?
+result $? 'no connection: exit code 3'
 run --libvirt "$uri"
 [ $? -eq 1 ]
-result 'no domain: exit code 1' $?
-echo "1..$count"
-[ $bad -eq 0 ]
+result $? 'no domain: exit code 1'
+done_testing

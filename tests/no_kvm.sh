@@ -3,20 +3,12 @@
 # why; asking for kvm is refused with exit code 3. Prints TAP.
 # shellcheck disable=SC2181 # the exit status is one check among several
 set -u
+# shellcheck source=tests/tap.sh
+. "$(dirname "$0")/tap.sh"
 umbra=$1 guests=$2
-count=0 bad=0
-dir=$(mktemp -d) || exit 1
-trap 'rm -rf "$dir"' EXIT
 chmod 755 "$dir"
 touch "$dir/locked" && chmod 000 "$dir/locked"
 
-result() { # WHAT, status of the command before
-    count=$((count + 1))
-    [ "$2" -eq 0 ] && { echo "ok $count - $1"; return; }
-    bad=$((bad + 1))
-    echo "not ok $count - $1"
-    tail -n 15 "$dir/out" "$dir/err" | sed 's/^/# /'
-}
 as=() # how to become someone with fewer rights
 run() { "${as[@]}" "$umbra" run "$@" >"$dir/out" 2>"$dir/err" </dev/null; }
 says() { grep -aqE -- "$1" "$dir/out" "$dir/err"; }
@@ -26,28 +18,28 @@ falls_back() {
     local dev=(--engine auto --kvm-device "$1" -m 16M) why="engine soft: $2" words=$3
     run "$guests/hello.elf" "${dev[@]}" -append 'one two' --audit
     [ $? -eq 0 ] && says 'Hello from' && says 'one two' && says "$why"
-    result "$words: hello runs, and why not kvm is said" $?
+    result $? "$words: hello runs, and why not kvm is said"
     run "$guests/hello.elf" "${dev[@]}" -append exit=7
     [ $? -eq 15 ] && says "$why"
-    result "$words: the exit port's status" $?
+    result $? "$words: the exit port's status"
     run "$guests/touch.elf" "${dev[@]}" --pt --stats
     [ $? -eq 0 ] && says '^1\.\.' && ! says '^not ok' && says 'zero page' && says 'in step'
-    result "$words: touch, with its table and statistics" $?
+    result $? "$words: touch, with its table and statistics"
     run "$guests/oom.elf" "${dev[@]}" -m 64M --pool 8M
     [ $? -eq 6 ] && says 'who holds what'
-    result "$words: oom ends with its report" $?
+    result $? "$words: oom ends with its report"
     run "$guests/bad_hypercall.elf" "${dev[@]}" --audit
     [ $? -eq 0 ] && says '^1\.\.' && ! says '^not ok'
-    result "$words: bad_hypercall" $?
+    result $? "$words: bad_hypercall"
     run "$guests/wild_jump.elf" "${dev[@]}"
     [ $? -eq 4 ] && says 'EIP='
-    result "$words: wild_jump ends with a dump" $?
+    result $? "$words: wild_jump ends with a dump"
     run "$guests/hello.elf" "${dev[@]}" --ring0 native
     [ $? -eq 0 ] && says 'Hello from' && says "$why"
-    result "$words: --ring0 native changes nothing" $?
+    result $? "$words: --ring0 native changes nothing"
     run "$guests/hello.elf" --engine kvm --kvm-device "$1"
     [ $? -eq 3 ] && says "$2" && ! says 'Hello'
-    result "$words: --engine kvm is refused, exit code 3" $?
+    result $? "$words: --engine kvm is refused, exit code 3"
 }
 
 falls_back /nonexistent/kvm '.*/nonexistent/kvm: no KVM' 'no device'
@@ -56,8 +48,7 @@ falls_back /dev/null '.*/dev/null: is not KVM' 'not KVM'
 if [ "$(id -u)" -ne 0 ]; then
     falls_back "$dir/locked" '.*/locked: .*[Pp]ermission' 'no permission'
 elif ! command -v setpriv >/dev/null; then
-    count=$((count + 1))
-    echo "ok $count # SKIP no setpriv to give up root's rights with"
+    skip "no permission" "no setpriv to give up root's rights with"
 else
     as=(setpriv --reuid 65534 --regid 65534 --clear-groups --)
     # The way to the build may be closed to others: run copies.
@@ -65,5 +56,4 @@ else
     umbra=$dir/umbra guests=$dir/guest
     falls_back "$dir/locked" '.*/locked: .*[Pp]ermission' 'no permission'
 fi
-echo "1..$count"
-[ $bad -eq 0 ]
+done_testing

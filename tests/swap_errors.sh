@@ -4,9 +4,10 @@
 # reported by name with its exit code, and no guest sees bytes that are not its own. Prints TAP.
 # shellcheck disable=SC2181 # the exit status is one check among several
 set -u
+# shellcheck source=tests/tap.sh
+. "$(dirname "$0")/tap.sh"
 umbra=$1 guests=$2
-count=0 bad=0 pid=''
-dir=$(mktemp -d) || exit 1
+pid=''
 clean_up() {
     [ -z "$pid" ] || kill -9 "$pid" 2>/dev/null
     umount "$dir/full" 2>/dev/null
@@ -16,26 +17,6 @@ trap clean_up EXIT
 area=$dir/area guest=$guests/thrash.elf
 mkfifo "$dir/in" && exec 3<>"$dir/in"
 
-result() { # WHAT, status of the command before
-    count=$((count + 1))
-    [ "$2" -eq 0 ] && { echo "ok $count - $1"; return; }
-    bad=$((bad + 1))
-    echo "not ok $count - $1"
-    tail -n 15 "$dir/out" "$dir/err" | sed 's/^/# /'
-}
-skip() {
-    count=$((count + 1))
-    echo "ok $count - $1 # SKIP $2"
-}
-# expect STATUS REGEX WHAT ARGS...: umbra ARGS must end so and say so.
-expect() {
-    local status=$1 regex=$2 what=$3 rc
-    shift 3
-    timeout 60 "$umbra" "$@" >"$dir/out" 2>"$dir/err" </dev/null
-    rc=$?
-    [ $rc -eq "$status" ] && grep -aqE -- "$regex" "$dir/out" "$dir/err"
-    result "$what (exit code $rc)" $?
-}
 run=(run "$guest" --engine soft -m 4M --pool 512k -append 'pages=400 step=16' --timeout 60)
 make() { "$umbra" mkswap "$area" "${1:-8M}" -q --force || exit 1; }
 poke() { printf "%b" "$2" | dd of="$area" bs=1 seek="$1" conv=notrunc status=none; }
@@ -66,7 +47,7 @@ expect 1 'more than 64 bits' 'mkswap of a size that overflows' mkswap "$dir/new"
 expect 1 'is no size' 'mkswap of a word' mkswap "$dir/new" large
 expect 1 'zero' 'mkswap of a file without a size' mkswap "$dir/new"
 [ ! -e "$dir/new" ]
-result 'refused sizes leave no file behind' $?
+result $? 'refused sizes leave no file behind'
 expect 1 "'0' is no size; leave the option out" 'a compressed pool of nothing' "${run[@]}" --zpool 0
 expect 1 'compressed pool: size is 4096' 'a compressed pool too small' "${run[@]}" --zpool 4k
 expect 1 'compressed pool: size is' 'a compressed pool too large' "${run[@]}" --zpool 1T
@@ -103,7 +84,7 @@ expect 2 'in use by another process.*by its header' 'an area in use' "${run[@]}"
 expect 2 'in use by another process' 'mkswap of an area in use, forced' mkswap "$area" 1M --force
 finish
 [ $rc -eq 0 ] && grep -q '^1\.\.4' "$dir/out" && ! grep -q '^not ok' "$dir/out"
-result "its user goes on unharmed (exit code $rc)" $?
+result $? "its user goes on unharmed (exit code $rc)"
 
 start "${random[@]}" --swap "$area"
 kill -9 "$pid"
@@ -130,14 +111,14 @@ for delay in 0.00 0.01 0.03 0.06 0.1 0.2; do
     fi
 done
 [ $survived -eq 6 ]
-result "killed at any moment: the area opens, or is refused with a reason ($survived of 6)" $?
+result $? "killed at any moment: the area opens, or is refused with a reason ($survived of 6)"
 
 start "${random[@]}" --swap "$area"
 dd if=/dev/urandom of="$area" bs=4096 seek=1 count=2047 conv=notrunc status=none
 finish
 [ $rc -eq 3 ] && grep -qE 'page [0-9a-f]+ cannot be read back: slot [0-9]+ of area 0, .*/area \(disk\).* 1 contents' "$dir/err" &&
     ! grep -q '^not ok' "$dir/out"
-result "slots that hold other bytes are told by page, area and slot (exit code $rc)" $?
+result $? "slots that hold other bytes are told by page, area and slot (exit code $rc)"
 
 make
 start "${random[@]}" --swap "$area"
@@ -145,13 +126,13 @@ truncate -s 4096 "$area"
 finish
 [ $rc -eq 3 ] && grep -qE 'page [0-9a-f]+ cannot be read back: slot [0-9]+ .* 1 reads failed' "$dir/err" &&
     ! grep -q '^not ok' "$dir/out"
-result "reads that fail likewise (exit code $rc)" $?
+result $? "reads that fail likewise (exit code $rc)"
 
 # --- no room ---
 make 64k
 expect 6 'frame pool is used up' 'an area too small ends the machine' "${run[@]}" --swap "$area"
 grep -q 'who holds what' "$dir/err" && grep -qE 'swap: 15 of 15 slots used' "$dir/err"
-result '... and the report says that it is full' $?
+result $? '... and the report says that it is full'
 expect 6 'who holds what' 'what does not compress cannot go to a compressed pool alone' run "$guest" --engine soft -m 4M \
     --pool 512k --zpool 4M -append 'pages=400 mix=random'
 
@@ -165,7 +146,7 @@ make 700k
 )
 rc=$?
 [ $rc -eq 0 ] && grep -q '^1\.\.4' "$dir/out" && ! grep -q '^not ok' "$dir/out" && grep -qE 'swap slots that went bad +[1-9]' "$dir/err"
-result "writes that fail: the slots go bad, the pages stay, the guest goes on (exit code $rc)" $?
+result $? "writes that fail: the slots go bad, the pages stay, the guest goes on (exit code $rc)"
 
 # ... and most of an area fails: as long as there are slots that take a page, the guest goes on.
 make 4M
@@ -177,7 +158,7 @@ make 4M
 )
 rc=$?
 [ $rc -eq 0 ] && grep -q '^1\.\.4' "$dir/out" && ! grep -q '^not ok' "$dir/out" && grep -qE 'swap slots that went bad +[1-9][0-9][0-9]' "$dir/err"
-result "most writes fail: no out-of-memory while slots are left (exit code $rc)" $?
+result $? "most writes fail: no out-of-memory while slots are left (exit code $rc)"
 
 # A disk that is full while the guest runs: a small tmpfs whose area has lost its blocks.
 mkdir "$dir/full"
@@ -190,7 +171,7 @@ if mount -t tmpfs -o size=3M tmpfs "$dir/full" 2>/dev/null; then
         --pool 512k -append 'pages=200 step=16 mix=random' --swap "$area" --stats
     grep -qE 'swap writes refused for want of room +[1-9]' "$dir/err" && ! grep -q '^not ok' "$dir/out" &&
         grep -qE 'swap slots that went bad +0' "$dir/err"
-    result '... which counts what was refused; no slot went bad' $?
+    result $? '... which counts what was refused; no slot went bad'
     expect 0 '^1\.\.4' '... but pages that compress need no disk' run "$guest" --engine soft -m 4M --pool 512k \
         -append 'pages=400 step=16 mix=text' --swap "$area" --zpool 1M
     rm "$dir/full/fill"
@@ -199,5 +180,4 @@ if mount -t tmpfs -o size=3M tmpfs "$dir/full" 2>/dev/null; then
 else
     skip 'a disk that fills up' 'mounting a small tmpfs is not permitted here'
 fi
-echo "1..$count"
-[ $bad -eq 0 ]
+done_testing

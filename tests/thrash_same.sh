@@ -3,22 +3,10 @@
 # thrash is the same, byte for byte, with all of its pages in frames and with a quarter of them; with a
 # compressed pool alone the runs are the same fault by fault. Prints TAP.
 set -u
+# shellcheck source=tests/tap.sh
+. "$(dirname "$0")/tap.sh"
 umbra=$1 guests=$2
-count=0 bad=0
-dir=$(mktemp -d) || exit 1
-trap 'rm -rf "$dir"' EXIT
 
-result() { # WHAT, status
-    count=$((count + 1))
-    [ "$2" -eq 0 ] && { echo "ok $count - $1"; return; }
-    bad=$((bad + 1))
-    echo "not ok $count - $1"
-    tail -n 12 "$dir/out" "$dir/err" | sed 's/^/# /'
-}
-skip() {
-    count=$((count + 1))
-    echo "ok $count - $1 # SKIP $2"
-}
 run() { timeout 100 "$umbra" run "$@" -q --stats=json -o "$dir/stats" >"$dir/out" 2>"$dir/err" </dev/null; }
 stat_of() { sed -n "s/.*\"$1\": *\([0-9]*\).*/\1/p" "$dir/stats"; }
 
@@ -31,7 +19,7 @@ overcommit() {
     cp "$dir/out" "$dir/whole"
     whole=$(stat_of 'pages resident')
     [ $rc -eq 0 ] && [ -z "$(stat_of 'pages written out')" ]
-    result "$name: all in frames ($whole pages)" $?
+    result $? "$name: all in frames ($whole pages)"
     for store in "--swap $dir/area" "--zpool 128k --swap $dir/area"; do
         "$umbra" mkswap "$dir/area" 32M -q || exit 1
         # shellcheck disable=SC2086 # words are meant
@@ -39,7 +27,7 @@ overcommit() {
         rc=$?
         [ $rc -eq 0 ] && cmp -s "$dir/out" "$dir/whole" && [ "$(stat_of 'pages written out')" -gt 0 ] &&
             [ $((4 * $(stat_of 'pool frames, most'))) -le $((whole + whole / 4)) ]
-        result "$name: the same console from $(stat_of 'pool frames, most') frames, ${store%% *} ($(stat_of 'pages written out') pages out)" $?
+        result $? "$name: the same console from $(stat_of 'pool frames, most') frames, ${store%% *} ($(stat_of 'pages written out') pages out)"
     done
 }
 
@@ -56,13 +44,12 @@ twice --engine soft -m 8M
 cp "$dir/faults" "$dir/first"
 twice --engine soft -m 8M
 [ -s "$dir/first" ] && cmp -s "$dir/faults" "$dir/first"
-result 'two runs over a compressed pool make the same faults' $?
+result $? 'two runs over a compressed pool make the same faults'
 
-if "$umbra" info --json | grep -q '"kvm": {"usable": true'; then
+if has_kvm; then
     overcommit 'kvm, ring 0 on soft' 'pages=1000 step=9' 1M --engine kvm --ring0 soft -m 8M
     overcommit 'kvm' 'pages=240 step=64' 256k --engine kvm --ring0 native -m 4M
 else
     skip 'kvm' 'no usable /dev/kvm on this host'
 fi
-echo "1..$count"
-[ $bad -eq 0 ]
+done_testing

@@ -4,45 +4,21 @@
 #   top.sh UMBRA GUESTS JSON_OK
 # shellcheck disable=SC2181 # the exit status is one check among several
 set -u
+# shellcheck source=tests/tap.sh
+. "$(dirname "$0")/tap.sh"
 umbra=$1 guests=$2 json_ok=$3
-count=0 bad=0 machine=''
-dir=$(mktemp -d) || exit 1
-sock=$dir/sock
+# shellcheck source=tests/control_kit.sh
+. "$(dirname "$0")/control_kit.sh"
 tmux() { command tmux -S "$dir/tmux" "$@"; }
 clean_up() {
-    [ -z "$machine" ] || kill "$machine" 2>/dev/null
+    stop_machine
     [ ! -e "$dir/tmux" ] || tmux kill-server 2>/dev/null
     rm -rf "$dir"
 }
 trap clean_up EXIT
 
-result() { # WHAT, status of the command before
-    count=$((count + 1))
-    [ "$2" -eq 0 ] && { echo "ok $count - $1"; return; }
-    bad=$((bad + 1))
-    echo "not ok $count - $1"
-    tail -n 30 "$dir/out" "$dir/err" 2>/dev/null | sed 's/^/# /'
-}
-expect() { # STATUS REGEX WHAT ARGS...: umbra ARGS must end so and say so
-    local status=$1 regex=$2 what=$3 rc
-    shift 3
-    timeout 60 "$umbra" "$@" >"$dir/out" 2>"$dir/err" </dev/null
-    rc=$?
-    [ $rc -eq "$status" ] && grep -aqE -- "$regex" "$dir/out" "$dir/err"
-    result "$what (exit code $rc)" $?
-}
-# start GUEST OPTIONS...: run it in the background and wait until its socket answers.
-start() {
-    local guest=$1 i
-    shift
-    "$umbra" run "$guests/$guest.elf" --engine soft --control "$sock" --timeout 200 "$@" >"$dir/run" 2>&1 </dev/null &
-    machine=$!
-    for ((i = 0; i < 400; i++)); do
-        "$umbra" ctl --socket "$sock" status >/dev/null 2>&1 && return 0
-        sleep 0.05
-    done
-    return 1
-}
+tap_lines=30
+start() { start_machine "$guests/$1.elf" "${@:2}"; } # GUEST OPTIONS...
 
 # --- bad input ---
 expect 1 'one word too many' 'a word' top x
@@ -54,19 +30,19 @@ expect 3 'sock' 'no machine' top --socket "$sock"
 
 # --- plain ---
 start thrash -m 6M --pool 2M --zpool 8M -append 'pages=1000 step=16 rounds=100000 mix=text'
-result 'a machine that swaps' $?
+result $? 'a machine that swaps'
 expect 3 'no terminal; give --batch' 'no terminal' top --socket "$sock"
 expect 0 '^  minor: decompressed ' 'plain output has faults by path' top --socket "$sock" -n 2 -d 0.2
 [ "$(grep -c '^faults by path' "$dir/out")" -eq 2 ] && grep -qE '^  00000000\+4M +[0-9]+ +[1-9]' "$dir/out"
-result '... twice, and the regions that fault' $?
+result $? '... twice, and the regions that fault'
 grep -qE 'swapped [1-9].*in [0-9]+/s of [1-9]' "$dir/out" && grep -qE '^  00[0-9a-f]{6} .*S' "$dir/out"
-result '... and swap, also on the map' $?
+result $? '... and swap, also on the map'
 "$umbra" top --socket "$sock" -n 2 -d 0.1 --json 2>"$dir/err" >"$dir/out"
 "$json_ok" -l <"$dir/out" >>"$dir/err" && [ "$(wc -l <"$dir/out")" -eq 2 ]
-result '--json gives an object in each line' $?
+result $? '--json gives an object in each line'
 map=$(sed -n '1s/.*"map":"\([^"]*\)".*/\1/p' "$dir/out")
 [ ${#map} -eq 1024 ]
-result '... with a map of 1024 cells' $?
+result $? '... with a map of 1024 cells'
 
 # --- the screen ---
 screen_has() { # REGEX: within some seconds
@@ -82,34 +58,33 @@ if command -v tmux >/dev/null; then
     export LC_ALL=C TERM=xterm
     tmux -f /dev/null new-session -d -x 80 -y 24 "'$umbra' top --socket '$sock' -d 0.3; echo left with \$?; sleep 100"
     screen_has '^0[0-9a-f]{7} .*S.*\|$' && screen_has '^q quit  h help'
-    result 'the screen shows the map and the keys' $?
+    result $? 'the screen shows the map and the keys'
     grep -qE '^umbra top +running, engine soft' "$dir/out" && grep -qE '^minor: decompressed +[0-9]' "$dir/out" &&
         grep -qE '00000000\+4M +[0-9]' "$dir/out" && [ "$(wc -l <"$dir/out")" -eq 24 ]
-    result '... faults by path and regions, on 80x24' $?
+    result $? '... faults by path and regions, on 80x24'
     tmux send-keys z && screen_has 'address space: 4 GiB, 8192 KiB to a letter' && screen_has '^e0000000 '
-    result 'z: all of the 4 GiB' $?
+    result $? 'z: all of the 4 GiB'
     tmux send-keys h && screen_has 'leave; the machine goes on'
-    result 'h: the keys' $?
+    result $? 'h: the keys'
     tmux send-keys x && screen_has '^q quit'
-    result 'any key goes back' $?
+    result $? 'any key goes back'
     tmux resize-window -x 120 -y 40 && screen_has '^f0000000 ' && [ "$(sed -n 40p "$dir/out" | cut -c 1-6)" = 'q quit' ]
-    result 'a larger terminal shows more' $?
+    result $? 'a larger terminal shows more'
     tmux resize-window -x 50 -y 12 && sleep 1 && screen_has '^q quit' && screen_has '^umbra top'
-    result 'a small one what fits' $?
+    result $? 'a small one what fits'
     tmux send-keys q && screen_has 'left with 0'
-    result 'q leaves' $?
+    result $? 'q leaves'
     "$umbra" ctl --socket "$sock" status >"$dir/out" 2>"$dir/err" && grep -q running "$dir/out"
-    result '... and the machine goes on' $?
+    result $? '... and the machine goes on'
     tmux kill-server
     tmux -f /dev/null new-session -d -x 80 -y 24 "'$umbra' top --socket '$sock' -d 0.3; echo left with \$?; sleep 100"
     screen_has '^q quit'
     "$umbra" ctl --socket "$sock" quit >/dev/null 2>&1
     screen_has 'the machine has ended' && screen_has 'left with 0'
-    result 'a machine that ends ends top' $?
+    result $? 'a machine that ends ends top'
     tmux kill-server
 else
-    count=$((count + 1))
-    echo "ok $count - the screen # SKIP there is no tmux here"
+    skip 'the screen' 'there is no tmux here'
     "$umbra" ctl --socket "$sock" quit >/dev/null 2>&1
 fi
 wait "$machine"
@@ -120,5 +95,4 @@ start cli_loop -m 16M -S
 expect 0 '^paused: ' 'a paused machine is looked at' top --socket "$sock" -n 1
 "$umbra" ctl --socket "$sock" quit >/dev/null 2>&1
 
-echo "1..$count"
-[ $bad -eq 0 ]
+done_testing

@@ -2,11 +2,10 @@
 # README's tour is true: what it shows of the first guests comes out, word for word and in that order ("..." stands
 # for lines that it leaves out). Prints TAP.
 set -u
+# shellcheck source=tests/tap.sh
+. "$(dirname "$0")/tap.sh"
 umbra=$1 guests=$2
 readme=$(cd "$(dirname "$0")/.." && pwd)/README.md
-count=0 bad=0
-dir=$(mktemp -d) || exit 1
-trap 'rm -rf "$dir"' EXIT
 mkdir -p "$dir/build/release"
 ln -s "$guests" "$dir/build/release/guest"
 cd "$dir" || exit 1
@@ -23,17 +22,9 @@ for guest in hello touch oom; do
     words=()
     eval "words=($command)" # README's own quotes
     timeout -k 5 60 "$umbra" "${words[@]}" --engine soft >"$dir/out" 2>&1 </dev/null
-    count=$((count + 1))
     lacking=$(awk 'NR == FNR { want[++n] = $0; next } i < n && $0 == want[i + 1] { i++ }
         END { if (!n) print "(README has no such block)"; else if (i < n) print want[i + 1] }' "$dir/want" "$dir/out")
-    if [ -z "$lacking" ]; then
-        echo "ok $count - umbra $command"
-    else
-        bad=$((bad + 1))
-        echo "not ok $count - umbra $command"
-        echo "# README promises: $lacking"
-        tail -n 20 "$dir/out" | sed 's/^/# /'
-    fi
+    [ -z "$lacking" ]
+    result $? "umbra $command${lacking:+: README promises: $lacking}"
 done
-echo "1..$count"
-[ $bad -eq 0 ]
+done_testing

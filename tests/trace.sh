@@ -3,9 +3,10 @@
 # kill -9, full disks are met at the start, and bad input is refused with its exit code. Prints TAP.
 # shellcheck disable=SC2181 # the exit status is one check among several
 set -u
+# shellcheck source=tests/tap.sh
+. "$(dirname "$0")/tap.sh"
 umbra=$1 guests=$2 json_ok=$3
-count=0 bad=0 pid=''
-dir=$(mktemp -d) || exit 1
+pid=''
 clean_up() {
     [ -z "$pid" ] || kill -9 "$pid" 2>/dev/null
     umount "$dir/full" 2>/dev/null
@@ -14,25 +15,6 @@ clean_up() {
 trap clean_up EXIT
 trace=$dir/trace
 
-result() { # WHAT, status of the command before
-    count=$((count + 1))
-    [ "$2" -eq 0 ] && { echo "ok $count - $1"; return; }
-    bad=$((bad + 1))
-    echo "not ok $count - $1"
-    tail -n 15 "$dir/out" "$dir/err" | sed 's/^/# /'
-}
-skip() {
-    count=$((count + 1))
-    echo "ok $count - $1 # SKIP $2"
-}
-expect() { # STATUS REGEX WHAT ARGS...: umbra ARGS must end so and say so
-    local status=$1 regex=$2 what=$3 rc
-    shift 3
-    timeout 60 "$umbra" "$@" >"$dir/out" 2>"$dir/err" </dev/null
-    rc=$?
-    [ $rc -eq "$status" ] && grep -aqE -- "$regex" "$dir/out" "$dir/err"
-    result "$what (exit code $rc)" $?
-}
 run=(run "$guests/thrash.elf" --engine soft -m 4M --pool 512k --zpool 8M -append 'pages=400 step=16 mix=text' -q)
 
 # --- a run and its statistics ---
@@ -45,24 +27,24 @@ tr '{' '\n' <"$dir/stats" | sed -n 's/^"name": "\(\(minor\|major\|spurious\)[^"]
 tr '{' '\n' <"$dir/report" | sed -n 's/^"name": "\(\(minor\|major\|spurious\)[^"]*\)", .*"count": \([0-9]*\).*/\3 \1/p' |
     LC_ALL=C sort >"$dir/b"
 [ -s "$dir/a" ] && diff "$dir/a" "$dir/b" >"$dir/out"
-result 'its faults by path are those of --stats' $?
+result $? 'its faults by path are those of --stats'
 "$json_ok" <"$dir/report" >"$dir/out"
-result 'report --json is JSON' $?
+result $? 'report --json is JSON'
 "$umbra" trace dump --json "$trace" 2>"$dir/err" | "$json_ok" -l >"$dir/out"
-result 'each line of dump --json is JSON' $?
+result $? 'each line of dump --json is JSON'
 records=$(sed -n 's/.*"records": \([0-9]*\).*/\1/p' "$dir/report")
 [ "$("$umbra" trace dump "$trace" | wc -l)" -eq "$records" ] && [ "$records" -gt 1000 ]
-result "dump has a line for each of $records records" $?
+result $? "dump has a line for each of $records records"
 out=$(sed -n 's/.*"swap_out": \([0-9]*\), "evicted".*/\1/p' "$dir/report")
 wrote=$(tr '{' '\n' <"$dir/stats" | sed -n 's/.*"pages written out": \([0-9]*\).*/\1/p')
 [ "${out:-0}" -gt 0 ] && [ "${out:-0}" -ge "${wrote:-0}" ]
-result "pages went out (${out:-none}, ${wrote:-?} of them were written)" $?
+result $? "pages went out (${out:-none}, ${wrote:-?} of them were written)"
 "$umbra" trace dump "$trace" | grep -q 'page 0:.* swapped out, slot [1-9]'
-result 'dump names page and slot' $?
+result $? 'dump names page and slot'
 
 # --- Chrome ---
 "$umbra" trace export --chrome "$trace" -o "$dir/chrome" 2>"$dir/err" && "$json_ok" <"$dir/chrome" >"$dir/out"
-result 'export --chrome is JSON' $?
+result $? 'export --chrome is JSON'
 # Every event has what the format demands: a phase, a process, a track; a time unless it is metadata;
 # slices have a duration.
 grep '"ph":' "$dir/chrome" | awk '
@@ -71,10 +53,10 @@ grep '"ph":' "$dir/chrome" | awk '
     /"ph":"X"/ { x++; if (!/"dur":[0-9.]+/) bad++ }
     /"ph":"i"/ && !/"s":"t"/ { bad++ }
     END { exit bad || !x }'
-result 'each of its events has what the format demands' $?
+result $? 'each of its events has what the format demands'
 faults=$(sed -n 's/.*"faults": \([0-9]*\), "paths".*/\1/p' "$dir/report")
 [ "$(grep -c '"ph":"X"' "$dir/chrome")" -eq "$faults" ]
-result "it has each of the $faults faults" $?
+result $? "it has each of the $faults faults"
 
 # --- kill -9 ---
 "$umbra" run "$guests/cli_loop.elf" --engine soft -m 16M --trace "$trace" --timeout 60 -q >"$dir/out" 2>"$dir/err" </dev/null &
@@ -89,7 +71,7 @@ wait "$pid" 2>/dev/null
 pid=''
 expect 0 'the machine runs, or was killed' 'a killed machine: the trace is read' trace report "$trace"
 grep -q 'fresh frame' "$dir/out"
-result '... with its faults' $?
+result $? '... with its faults'
 
 # --- a small ring ---
 expect 0 . 'a ring smaller than the run' "${run[@]}" --trace "$trace" --trace-size 64k
@@ -121,16 +103,15 @@ expect 1 'Give --trace FILE' 'a size of no trace' "${run[@]}" --trace-size 1M
 expect 3 '--output' 'an output that cannot be made' trace report "$trace" -o "$dir/no/where"
 timeout 60 "$umbra" trace dump "$trace" >/dev/full 2>"$dir/err"
 [ $? -eq 3 ] && grep -qE 'No space|not everything' "$dir/err"
-result 'a full disk under dump is a failure' $?
+result $? 'a full disk under dump is a failure'
 mkdir "$dir/full"
 if mount -t tmpfs -o size=1m none "$dir/full" 2>/dev/null; then
     expect 3 'reserving .*No space.*--trace-size' 'a full disk is met before the guest begins' \
         "${run[@]}" --trace "$dir/full/trace"
     [ ! -s "$dir/full/trace" ]
-    result '... and keeps nothing of it' $?
+    result $? '... and keeps nothing of it'
 else
     skip 'a full disk' 'cannot mount a small one here'
 fi
 
-echo "1..$count"
-[ $bad -eq 0 ]
+done_testing

@@ -4,44 +4,28 @@
 # and draws each fault. Prints TAP.
 # shellcheck disable=SC2181 # the exit status is one check among several
 set -u
+# shellcheck source=tests/tap.sh
+. "$(dirname "$0")/tap.sh"
 umbra=$1 guests=$2 json_ok=$3
-count=0 bad=0
-dir=$(mktemp -d) || exit 1
-trap 'rm -rf "$dir"' EXIT
 trace=$dir/trace page=$dir/page.html
 
-result() { # WHAT, status of the command before
-    count=$((count + 1))
-    [ "$2" -eq 0 ] && { echo "ok $count - $1"; return; }
-    bad=$((bad + 1))
-    echo "not ok $count - $1"
-    tail -n 15 "$dir/out" "$dir/err" 2>/dev/null | cut -c 1-300 | sed 's/^/# /'
-}
-expect() { # STATUS REGEX WHAT ARGS...: umbra ARGS must end so and say so
-    local status=$1 regex=$2 what=$3 rc
-    shift 3
-    timeout 60 "$umbra" "$@" >"$dir/out" 2>"$dir/err" </dev/null
-    rc=$?
-    [ $rc -eq "$status" ] && grep -aqE -- "$regex" "$dir/out" "$dir/err"
-    result "$what (exit code $rc)" $?
-}
 data() { sed -n '/id="data">/,/^<script>/p' "$page" | sed 's/.*id="data">//; s/<\/script>$//; /^<script>$/d'; }
 
 evil=$'</script><script>document.body.dataset.evil=1</script><img src=x onerror=document.body.dataset.evil=2>\x01\xff"\\'
 timeout 60 "$umbra" run "$guests/thrash.elf" --engine soft -m 4M --pool 512k --zpool 8M -q --trace "$trace" \
     -append "pages=400 step=16 mix=text $evil" >"$dir/out" 2>"$dir/err" </dev/null
-result 'a traced run with a hostile command line' $?
+result $? 'a traced run with a hostile command line'
 timeout 60 "$umbra" report "$trace" -o "$page" 2>"$dir/err"
-result 'report' $?
+result $? 'report'
 [ "$(stat -c %s "$page")" -lt 5000000 ]
-result 'the page is smaller than 5 MB' $?
+result $? 'the page is smaller than 5 MB'
 data | "$json_ok" >"$dir/out"
-result 'its data is JSON' $?
+result $? 'its data is JSON'
 ! grep -aq 'dataset\.evil=1</script>\|<img src=x' "$page"
-result 'the command line is escaped' $?
+result $? 'the command line is escaped'
 # Nothing is loaded: no address but that of the SVG name space.
 ! grep -aoE '(https?:)?//[a-z][^ "'"'"'<]*' "$page" | grep -v '^http://www.w3.org/2000/svg$' | grep -q .
-result 'the page names no address in the network' $?
+result $? 'the page names no address in the network'
 "$umbra" trace report --json "$trace" >"$dir/report" 2>"$dir/err"
 faults=$(sed -n 's/.*"faults": \([0-9]*\), "paths".*/\1/p' "$dir/report")
 pages=$("$umbra" trace dump --json "$trace" |
@@ -56,18 +40,17 @@ if [ -n "$chromium" ]; then
     body=$(grep -ao '<body[^>]*>' "$dir/dom")
     echo "$body" >"$dir/out"
     [[ $body == *'data-drawn="yes"'* && $body != *data-error* ]]
-    result "the browser runs its script without an error" $?
+    result $? "the browser runs its script without an error"
     [[ $body == *"data-faults=\"$faults\""* && $body == *"data-costs=\"$faults\""* ]]
-    result "it draws each of the $faults faults, over time and by cost" $?
+    result $? "it draws each of the $faults faults, over time and by cost"
     [[ $body == *"data-seen=\"$pages\""* && $body == *'data-cells="'[1-9]* ]]
-    result "it draws each of the $pages pages" $?
+    result $? "it draws each of the $pages pages"
     [[ $body != *data-evil* ]]
-    result 'nothing of the command line was run' $?
+    result $? 'nothing of the command line was run'
     grep -aq 'id="what">.*&lt;/script&gt;' "$dir/dom"
-    result 'the command line is shown as text' $?
+    result $? 'the command line is shown as text'
 else
-    count=$((count + 1))
-    echo "ok $count - the page in a browser # SKIP there is no chromium here"
+    skip 'the page in a browser' 'there is no chromium here'
 fi
 
 # --- bad input ---
@@ -77,13 +60,12 @@ expect 1 'one word too many' 'two traces' report "$trace" "$trace" -o "$page"
 expect 2 'No such file' 'a trace that is not there' report "$dir/missing" -o "$dir/new"
 expect 2 'is no page trace' 'a foreign file' report "$page" -o "$dir/new"
 [ ! -e "$dir/new" ]
-result 'a refused trace leaves no page behind' $?
+result $? 'a refused trace leaves no page behind'
 expect 3 'No such file' 'a page that cannot be written' report "$trace" -o "$dir/no/where"
 expect 3 'No space|not everything' 'a full disk' report "$trace" -o /dev/full
 head -c 20000 "$trace" >"$dir/half"
 expect 0 'records are missing' 'half a trace makes a page' report "$dir/half" -o "$page"
 data | grep -q '"missing":[1-9]'
-result '... which says so' $?
+result $? '... which says so'
 
-echo "1..$count"
-[ $bad -eq 0 ]
+done_testing

@@ -10,7 +10,7 @@ kernel=${3:?}
 . "$(dirname "$0")/common.sh"
 # shellcheck source=tests/lv_kit.sh
 . "$(dirname "$0")/../lv_kit.sh"
-command -v gdb >/dev/null || { echo "SKIPPED: gdb is not installed"; exit 77; }
+command -v gdb >/dev/null || skip_all "gdb is not installed"
 need "$kernel"
 need_initramfs
 umbra=$(readlink -f "$umbra")
@@ -121,4 +121,4 @@ code=$(plain "$work/serial" | sed -n 's/^.*Write protecting kernel text and read
 [ "$(rights end "0xc1000000+${code:-1}k")" = - ]
 result $? "text and constants (${code:-?} KiB) are read-only at the end"
 [ $failed -eq 0 ] || { tail -n 20 "$work"/gdb.ours "$work"/gdb.qemu "$work/out" "$work/err" "$work/serial"; cat "$lv_dir/out"; }
-exit $failed
+done_testing

@@ -5,7 +5,7 @@ set -u
 kernel=${3:?}
 # shellcheck source=tests/images/common.sh
 . "$(dirname "$0")/common.sh"
-command -v gdb >/dev/null || { echo "SKIPPED: gdb is not installed"; exit 77; }
+command -v gdb >/dev/null || skip_all "gdb is not installed"
 need "$kernel"
 need_initramfs
 vm=''
@@ -62,4 +62,4 @@ grep -qaE 'Kernel panic|BUG:|Oops' "$work/out"
 [ $? -eq 1 ]
 result $? 'the kernel did not suffer'
 [ $failed -eq 0 ] || { cat "$work/gdb"; tail -n 5 "$work/out"; }
-exit $failed
+done_testing

@@ -5,7 +5,7 @@ set -u
 kernel=${3:?}
 # shellcheck source=tests/images/common.sh
 . "$(dirname "$0")/common.sh"
-command -v qemu-system-i386 >/dev/null || { echo "SKIPPED: no qemu-system-i386 (package qemu-system-x86)"; exit 77; }
+command -v qemu-system-i386 >/dev/null || skip_all "no qemu-system-i386 (package qemu-system-x86)"
 need "$kernel"
 need_initramfs
 words='console=ttyS0 cryptomgr.notests complaints off loglevel=3'
@@ -35,4 +35,4 @@ if [ $failed -ne 0 ]; then
     cat "$work/err"
     tail -n 20 "$work/here.raw" "$work/there.raw"
 fi
-exit $failed
+done_testing

@@ -9,12 +9,10 @@ kernel=${3:?} how=${4:?}
 . "$(dirname "$0")/common.sh"
 need "$kernel" busybox
 if [ ! -s "$(images_path "$kernel")/modules/order" ]; then
-    echo "SKIPPED: no modules of $kernel in $images_dir; tools/fetch-images fetches them"
-    exit 77
+    skip_all "no modules of $kernel in $images_dir; tools/fetch-images fetches them"
 fi
 if [ "$how" = mbr ] && [ ! -r /usr/share/seabios/bios.bin ]; then
-    echo "SKIPPED: no /usr/share/seabios/bios.bin (package seabios)"
-    exit 77
+    skip_all "no /usr/share/seabios/bios.bin (package seabios)"
 fi
 PATH=$PATH:/usr/sbin:/sbin
 "$top/tools/make-linux-disk" "$work/disk" 32M "$kernel" off >"$work/err" 2>&1
@@ -71,4 +69,4 @@ result $? "with snapshot=on the image is as it was"
 hasnt "$work/first" 'Oops|BUG:|Call Trace|I/O error|EXT4-fs error|ata[0-9].*(failed|exception)|^disk: not so'
 hasnt "$work/second" 'Oops|BUG:|Call Trace|I/O error|EXT4-fs error|ata[0-9].*(failed|exception)|^disk: not so'
 [ $failed -eq 0 ] || { tail -n 40 "$work/first" "$work/first.err" "$work/second" "$work/second.err" "$work/fsck"; }
-exit $failed
+done_testing

@@ -8,7 +8,7 @@ kernel=${3:?} engine=${4:?}
 . "$(dirname "$0")/common.sh"
 options=(--engine soft)
 if [ "$engine" = hybrid ]; then
-    need_kvm 0
+    need_kvm
     options=(--engine kvm --ring0 soft)
 fi
 need "$kernel"
@@ -41,4 +41,4 @@ timeout 400 "$talk" -l 180 "$work/script" -- "$umbra" run "$(images_path "$kerne
 result $? "all was answered, and it powered off"
 has "$work/err" ': Linux \(bzImage, protocol 2\.'
 [ $failed -eq 0 ] || tail -n 60 "$work/out" "$work/err"
-exit $failed
+done_testing
