@@ -28,7 +28,7 @@ foreach(guest zero cow fork prot window shared exit swap thrash ahead args)
             $<TARGET_FILE:umbra> test mm_${guest} --engine soft --audit=${every} --timeout 100)
   set_tests_properties(guest.mm_${guest}.audit PROPERTIES TIMEOUT 120 LABELS guest)
 endforeach()
-umbra_script_test(cmd_test TIMEOUT 120)
+umbra_script_test(cmd_test TIMEOUT 120 ARGS $<TARGET_FILE:json_ok>)
 umbra_script_test(spaces_same LABEL guest TIMEOUT 300)
 
 # What the table of pages says after a fork, after the child's writes, after the parent's.
