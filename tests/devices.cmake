@@ -4,6 +4,7 @@ umbra_unit_test(test_dev_keys)
 umbra_unit_test(test_dev_apic)
 umbra_unit_test(test_dev_board)
 umbra_unit_test(test_dev_fdc)
+umbra_unit_test(test_dev_mouse)
 
 foreach(engine soft kvm hybrid)
   umbra_guest_test(dev_vga ENGINE ${engine}

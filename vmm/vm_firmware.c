@@ -158,8 +158,8 @@ static void data_area(uint8_t *b, uint8_t floppies)
     const unsigned drives = (floppies >> 4 ? 1u : 0) + (floppies & 15 ? 1u : 0);
     put16(b + 0x00, UART_COM1);
     put16(b + 0x0e, EBDA_SEG);
-    /* Equipment: one serial port, 80 x 25 in colour, FPU, diskette drives. */
-    put16(b + 0x10, 0x0222 | (drives ? 1u | (drives - 1) << 6 : 0));
+    /* Equipment: one serial port, 80 x 25 in colour, mouse, FPU, diskette drives. */
+    put16(b + 0x10, 0x0226 | (drives ? 1u | (drives - 1) << 6 : 0));
     put16(b + 0x13, LOW_KIB);
     put16(b + 0x1a, 0x1e); /* the keyboard's buffer is empty */
     put16(b + 0x1c, 0x1e);

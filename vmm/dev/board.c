@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { IRQ_PIT = 0, IRQ_KBD = 1, IRQ_RTC = 8 };
+enum { IRQ_PIT = 0, IRQ_KBD = 1, IRQ_RTC = 8, IRQ_MOUSE = 12 };
 
 /* How often a transmitter that its line holds up is looked at again. */
 #define TX_RETRY_NS 1000000u
@@ -81,7 +81,7 @@ int board_init(struct board *b, const struct board_config *c)
         (err = rtc_init(&b->rtc, &b->bus, c->clock, irq(b, IRQ_RTC), c->wall_seconds,
                         c->ram_bytes)) != 0 ||
         (err = a20_init(&b->a20, &b->bus, c->a20, c->reset)) != 0 ||
-        (err = kbd_init(&b->kbd, &b->bus, &b->a20, irq(b, IRQ_KBD))) != 0 ||
+        (err = kbd_init(&b->kbd, &b->bus, &b->a20, irq(b, IRQ_KBD), irq(b, IRQ_MOUSE))) != 0 ||
         (err = pcihost_init(&b->pci, &b->bus, c->reset)) != 0 ||
         (err = dma_init(&b->dma, &b->bus, c->memory)) != 0 ||
         (err = vga_init(&b->vga, &b->bus, &b->mmio, c->clock)) != 0 ||
@@ -105,7 +105,7 @@ void board_reset(struct board *b)
     apic_reset(&b->apic);
     pit_init(&b->pit, again, b->clock, irq(b, IRQ_PIT));
     a20_init(&b->a20, again, b->a20_line, b->reset_line);
-    kbd_init(&b->kbd, again, &b->a20, irq(b, IRQ_KBD));
+    kbd_init(&b->kbd, again, &b->a20, irq(b, IRQ_KBD), irq(b, IRQ_MOUSE));
     pcihost_init(&b->pci, again, b->reset_line);
     b->pci.absent = b->no_pci;
     for (unsigned i = 0; i < IDE_CHANNELS; i++)

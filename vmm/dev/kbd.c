@@ -8,9 +8,16 @@
 
 #include <string.h>
 
-enum { STATUS_FULL = 1, STATUS_SYS = 4, STATUS_COMMAND = 8, STATUS_UNLOCKED = 0x10 };
-enum { CONFIG_IRQ1 = 1, CONFIG_SYS = 4, CONFIG_DISABLED = 0x10, CONFIG_TRANSLATE = 0x40 };
-enum { OUT_RESET_HIGH = 1, OUT_A20 = 2, OUT_FULL = 0x10, OUT_LINES = 0xc0 };
+enum {
+    STATUS_FULL = 1,
+    STATUS_SYS = 4,
+    STATUS_COMMAND = 8,
+    STATUS_UNLOCKED = 0x10,
+    STATUS_AUX = 0x20
+};
+enum { CONFIG_IRQ1 = 1, CONFIG_IRQ12 = 2, CONFIG_SYS = 4, CONFIG_DISABLED = 0x10 };
+enum { CONFIG_AUX_DISABLED = 0x20, CONFIG_TRANSLATE = 0x40 };
+enum { OUT_RESET_HIGH = 1, OUT_A20 = 2, OUT_FULL = 0x10, OUT_AUX_FULL = 0x20, OUT_LINES = 0xc0 };
 enum { ACK = 0xfa, RESEND = 0xfe, SELF_TEST_OK = 0xaa };
 
 /* Scan set 2 for the codes 0..0x58 of set 1 (PS/2 Technical Reference, table of key codes). */
@@ -22,7 +29,15 @@ static const uint8_t set2_of[] = {
     0x06, 0x04, 0x0c, 0x03, 0x0b, 0x83, 0x0a, 0x01, 0x09, 0x77, 0x7e, 0x6c, 0x75, 0x7d, 0x7b,
     0x6b, 0x73, 0x74, 0x79, 0x69, 0x72, 0x7a, 0x70, 0x71, 0x84, 0x60, 0x61, 0x78, 0x07};
 
-/* Move the next byte of the queue to port 0x60 when that is free, and set the interrupt line. */
+static void set_line(const struct line *line, bool *was, bool level)
+{
+    if (level == *was)
+        return;
+    *was = level;
+    line_set(line, level);
+}
+
+/* Move the next byte of a queue to port 0x60 when that is free, and set the interrupt lines. */
 static void settle(struct kbd *k)
 {
     if (!k->full && k->count > 0 && !(k->config & CONFIG_DISABLED)) {
@@ -30,12 +45,13 @@ static void settle(struct kbd *k)
         k->first = (k->first + 1) % KBD_QUEUE;
         k->count--;
         k->full = true;
+        k->from_aux = false;
+    } else if (!k->full && k->mouse.count > 0 && !(k->config & CONFIG_AUX_DISABLED)) {
+        k->output = mouse_take(&k->mouse);
+        k->full = k->from_aux = true;
     }
-    bool level = k->full && (k->config & CONFIG_IRQ1);
-    if (level != k->irq_level) {
-        k->irq_level = level;
-        line_set(&k->irq1, level);
-    }
+    set_line(&k->irq1, &k->irq_level, k->full && !k->from_aux && (k->config & CONFIG_IRQ1));
+    set_line(&k->irq12, &k->irq12_level, k->full && k->from_aux && (k->config & CONFIG_IRQ12));
 }
 
 static void enqueue(struct kbd *k, uint8_t byte)
@@ -49,6 +65,7 @@ static void answer(struct kbd *k, uint8_t byte)
 {
     k->output = byte;
     k->full = true;
+    k->from_aux = false;
 }
 
 void kbd_key(struct kbd *k, uint8_t set1)
@@ -149,7 +166,9 @@ static void write_output_port(struct kbd *k, uint8_t val)
 static uint8_t output_port(const struct kbd *k)
 {
     return (uint8_t)(OUT_LINES | OUT_RESET_HIGH | (k->a20->by_kbd ? OUT_A20 : 0) |
-                     (k->full ? OUT_FULL : 0));
+                     (!k->full      ? 0
+                      : k->from_aux ? OUT_AUX_FULL
+                                    : OUT_FULL));
 }
 
 static void controller_command(struct kbd *k, uint8_t val)
@@ -160,14 +179,17 @@ static void controller_command(struct kbd *k, uint8_t val)
     case 0x60: /* config */
     case 0xd1: /* output port */
     case 0xd2: /* byte as if from the keyboard */
-    case 0xd3: /* byte as if from the mouse: there is none, but the byte must go */
-    case 0xd4: k->awaited = val; break;
+    case 0xd3: /* byte as if from the mouse */
+    case 0xd4: /* byte for the mouse */ k->awaited = val; break;
     case 0xaa: /* self test */
-        k->config |= CONFIG_DISABLED;
+        k->config |= CONFIG_DISABLED | CONFIG_AUX_DISABLED;
         k->sys = true;
         answer(k, 0x55);
         break;
-    case 0xab: answer(k, 0x00); break; /* keyboard lines are good */
+    case 0xa7: k->config |= CONFIG_AUX_DISABLED; break;
+    case 0xa8: k->config &= (uint8_t)~CONFIG_AUX_DISABLED; break;
+    case 0xa9:                         /* the mouse's lines are good */
+    case 0xab: answer(k, 0x00); break; /* and the keyboard's */
     case 0xad: k->config |= CONFIG_DISABLED; break;
     case 0xae: k->config &= (uint8_t)~CONFIG_DISABLED; break;
     case 0xc0: answer(k, 0xa0); break; /* input port: keyboard not locked */
@@ -193,7 +215,10 @@ static void controller_data(struct kbd *k, uint8_t val)
     case 0xd1: write_output_port(k, val); break;
     case 0xd2: answer(k, val); break;
     case 0xd3:
-    case 0xd4: break;
+        answer(k, val);
+        k->from_aux = true;
+        break;
+    case 0xd4: mouse_write(&k->mouse, val); break;
     default:
         k->config &= (uint8_t)~CONFIG_DISABLED; /* a byte for the keyboard opens its line */
         kbd_command(k, val);
@@ -219,23 +244,25 @@ static uint32_t kbd_in(void *ctx, uint16_t port, unsigned size)
     struct kbd *k = ctx;
     if (port & 4)
         return (k->full ? STATUS_FULL : 0) | (k->sys ? STATUS_SYS : 0) |
-               (k->was_command ? STATUS_COMMAND : 0) | STATUS_UNLOCKED;
+               (k->was_command ? STATUS_COMMAND : 0) | (k->full && k->from_aux ? STATUS_AUX : 0) |
+               STATUS_UNLOCKED;
     k->full = false;
-    if (k->irq_level) { /* the line falls with the read, so that the next byte makes an edge */
-        k->irq_level = false;
-        line_set(&k->irq1, false);
-    }
+    /* A line falls with the read, so that the next byte makes an edge. */
+    set_line(&k->irq1, &k->irq_level, false);
+    set_line(&k->irq12, &k->irq12_level, false);
     uint8_t byte = k->output;
     settle(k);
     return byte;
 }
 
-int kbd_init(struct kbd *k, struct bus *bus, struct a20 *a20, struct line irq1)
+int kbd_init(struct kbd *k, struct bus *bus, struct a20 *a20, struct line irq1, struct line irq12)
 {
     memset(k, 0, sizeof *k);
     k->a20 = a20;
     k->irq1 = irq1;
-    k->config = CONFIG_IRQ1 | CONFIG_SYS | CONFIG_TRANSLATE;
+    k->irq12 = irq12;
+    k->config = CONFIG_IRQ1 | CONFIG_SYS | CONFIG_AUX_DISABLED | CONFIG_TRANSLATE;
+    mouse_init(&k->mouse);
     k->sys = true;
     kbd_defaults(k);
     struct bus_range r = {
