@@ -169,6 +169,34 @@ Test(shadow_holes, a_root_reclaimed_between_check_and_use)
     cr_expect_leq(s.pages, SHADOW_MIN_PAGES);
 }
 
+/* Roots of address spaces that nobody is in any more leave the tables of the one in use their room,
+ * however few pages there are: what it uses over and over stays. */
+Test(shadow_holes, old_roots_leave_room_for_tables)
+{
+    enum { ROOTS = 48, FIRST = 0x100, USED = 8 };
+    struct shadow_stats before, after;
+
+    for (uint32_t i = 0; i < ROOTS; i++) {
+        put(FIRST + i, LA >> 22, TABLE << PAGE_SHIFT | ALL);
+        load_cr3(FIRST + i);
+        cr_assert_eq(try(LA, PF_U), 0);
+        cr_assert_eq(try(LA, 0), 0);
+    }
+    for (uint32_t i = 0; i < USED; i++)
+        put(FIRST, (LA >> 22) + i, TABLE << PAGE_SHIFT | ALL);
+    load_cr3(FIRST);
+    for (uint32_t round = 0; round < 3; round++) {
+        shadow_get_stats(vm->shadow, &before);
+        for (uint32_t i = 0; i < USED; i++) {
+            cr_assert_eq(try(LA + (i << 22), PF_U), 0);
+            cr_assert_eq(try(LA + (i << 22), 0), 0);
+        }
+        shadow_get_stats(vm->shadow, &after);
+    }
+    cr_expect_eq(after.reclaims, before.reclaims);
+    cr_expect_eq(after.installs, before.installs);
+}
+
 /* A large page that the guest may write, and dirty already, lets write only those of its 4 KiB
  * pages whose frame is this machine's alone: not the zero frame, nothing shared by a fork, no table
  * in step. */

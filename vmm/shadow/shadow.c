@@ -257,12 +257,27 @@ static uint32_t root_page(struct shadow *sh, unsigned level, bool user)
     }
 }
 
-/* One that is free; the oldest root makes way if there is none. */
+/* How many roots are kept. Reclaim takes tables first, so roots that nobody uses must leave them
+ * room for what one instruction needs at once, through both views: else each part of it would throw
+ * out another, for ever. */
+static unsigned roots_most(const struct shadow *sh)
+{
+    const unsigned some = sh->arena.quota / 16;
+    return some < 2 ? 2 : some > MAX_ROOTS ? MAX_ROOTS : some;
+}
+
+/* One that is free; the oldest root makes way if there are enough. */
 static struct root *root_slot(struct shadow *sh)
 {
-    for (int i = 0; i < MAX_ROOTS; i++)
-        if (!sh->root[i].valid)
-            return &sh->root[i];
+    struct root *free = NULL;
+    unsigned kept = 0;
+    for (int i = MAX_ROOTS - 1; i >= 0; i--)
+        if (sh->root[i].valid)
+            kept++;
+        else
+            free = &sh->root[i];
+    if (kept < roots_most(sh))
+        return free;
     struct root *r = root_oldest(sh);
     shadow_root_drop(sh, r);
     return r;
