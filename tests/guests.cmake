@@ -75,6 +75,25 @@ foreach(guest ad df flush rights self)
   umbra_guest_test(mmu_${guest} ENGINE kvm CHECK -g "^1\\.\\." -n "^not ok"
     RUN ${GUEST_DIR}/mmu_${guest}.elf -m 32M --timeout 100)
 endforeach()
+# The random MMU fuzzer as a guest: with plenty of everything, and with table pages and frames so scarce that both
+# come and go all the time, pages shared, and the audits after each tenth trap. A KVM in software does few
+# events; long runs: docs/shadow.md.
+if(UMBRA_SANITIZE)
+  set(mmu_fuzz_events 3000)
+else()
+  set(mmu_fuzz_events 10000)
+endif()
+foreach(engine soft hybrid kvm)
+  if(engine STREQUAL kvm)
+    set(mmu_fuzz_events 60)
+  endif()
+  umbra_guest_test(mmu_fuzz ENGINE ${engine} CHECK -g "^1\\.\\." -n "^not ok"
+    RUN ${GUEST_DIR}/mmu_fuzz.elf -m 16M -append events=${mmu_fuzz_events} --timeout 100)
+  umbra_guest_test(mmu_fuzz_scarce ENGINE ${engine}
+    CHECK -g "^1\\.\\." -n "^not ok" -g "shadow tables reclaimed +[1-9]" -g "pages read back +[1-9]"
+    RUN ${GUEST_DIR}/mmu_fuzz.elf -m 16M -append "seed=2 pages=160 events=${mmu_fuzz_events}" --timeout 100
+        --shadow-pages 32 --pool 768k --zpool 2M --share --audit=10 --stats)
+endforeach()
 # Preemption by host time makes it endless under a sanitizer.
 if(NOT UMBRA_SANITIZE)
 umbra_guest_test(tinykernel ENGINE soft CHECK -g "^1\\.\\." -n "^not ok"

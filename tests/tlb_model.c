@@ -1,5 +1,5 @@
 /* See tlb_model.h. */
-#include <string.h>
+#include <stddef.h>
 
 #include "tests/tlb_model.h"
 
@@ -75,56 +75,65 @@ static void entry_add(struct tlb_model *t, struct tlb_page *p, const struct tlb_
         p->entry[p->entries++] = *e;
 }
 
-/* The translation that a kept directory entry and memory of now make. */
-static void join(struct tlb_model *t, struct tlb_page *p, uint64_t pde)
+static bool same_directory(uint64_t a, uint64_t b)
 {
-    struct refmmu_walk w;
+    return ((a ^ b) & ~IGNORED) == 0;
+}
+
+/* The translation that a kept directory entry and memory of now make; w: the walk by it. */
+static void join(struct tlb_model *t, struct tlb_page *p, uint64_t pde, const struct refmmu_walk *w)
+{
     uint64_t every = pde, any = pde;
 
-    peek(t, p->la, REF_READ, false, &pde, &w);
-    if (w.fault)
+    if (w->fault)
         return;
-    const uint64_t leaf = w.step[w.steps - 1].old;
+    const uint64_t leaf = w->step[w->steps - 1].old;
     every &= leaf;
     any |= leaf;
     if (!(every & A_BIT))
         return;
     entry_add(t, p,
-              &(struct tlb_entry){.gpa = w.gpa & ~(uint64_t)(TLB_PAGE - 1),
+              &(struct tlb_entry){.gpa = w->gpa & ~(uint64_t)(TLB_PAGE - 1),
                                   .writable = (every & W_BIT) != 0,
                                   .user = (every & U_BIT) != 0,
                                   .nx = execute_disable(t) && (any & XD_BIT),
                                   .dirty = (leaf & D_BIT) != 0,
-                                  .large = w.steps == 1});
+                                  .large = w->steps == 1});
 }
 
-static void dir_add(struct tlb_model *t, struct tlb_page *p, uint64_t pde)
+/* w: a walk by the directory entry of now. */
+static void dir_add(struct tlb_model *t, struct tlb_page *p, const struct refmmu_walk *w)
 {
-    struct refmmu_walk w;
+    const uint64_t pde = w->step[0].old;
 
     for (unsigned i = 0; i < p->dirs; i++)
-        if (((p->dir[i].entry ^ pde) & ~IGNORED) == 0)
+        if (same_directory(p->dir[i].entry, pde))
             return;
     if (p->dirs == TLB_DIRS) {
         t->full = true;
         return;
     }
-    peek(t, p->la, REF_READ, false, &pde, &w);
-    const bool table = w.steps == 2;
-    p->dir[p->dirs++] =
-        (struct tlb_dir){pde, table ? w.step[1].gpa & ~(uint64_t)(TLB_PAGE - 1) : ~(uint64_t)0};
+    p->dir[p->dirs++] = (struct tlb_dir){
+        pde, w->steps == 2 ? w->step[1].gpa & ~(uint64_t)(TLB_PAGE - 1) : ~(uint64_t)0};
 }
 
 static void look(struct tlb_model *t, struct tlb_page *p)
 {
-    struct refmmu_walk w;
+    struct refmmu_walk now, w;
 
-    peek(t, p->la, REF_READ, false, NULL, &w);
-    p->directory = w.steps ? w.step[0].gpa & ~(uint64_t)(TLB_PAGE - 1) : ~(uint64_t)0;
-    if (w.steps && (w.step[0].old & 1) && (w.step[0].old & A_BIT))
-        dir_add(t, p, w.step[0].old);
-    for (unsigned i = 0; i < p->dirs; i++)
-        join(t, p, p->dir[i].entry);
+    peek(t, p->la, REF_READ, false, NULL, &now);
+    p->directory = now.steps ? now.step[0].gpa & ~(uint64_t)(TLB_PAGE - 1) : ~(uint64_t)0;
+    if (now.steps && (now.step[0].old & 1) && (now.step[0].old & A_BIT))
+        dir_add(t, p, &now);
+    for (unsigned i = 0; i < p->dirs; i++) {
+        const uint64_t pde = p->dir[i].entry;
+        if (now.steps && same_directory(pde, now.step[0].old)) {
+            join(t, p, pde, &now);
+        } else {
+            peek(t, p->la, REF_READ, false, &pde, &w);
+            join(t, p, pde, &w);
+        }
+    }
 }
 
 static bool concerns(const struct tlb_page *p, uint64_t page)
@@ -150,7 +159,7 @@ void tlb_written(struct tlb_model *t, uint64_t gpa)
 
 void tlb_init(struct tlb_model *t, struct refmmu *mmu, const uint32_t *la, unsigned pages)
 {
-    memset(t, 0, sizeof *t);
+    __builtin_memset(t, 0, sizeof *t);
     t->mmu = mmu;
     t->pages = pages;
     for (unsigned i = 0; i < pages; i++)

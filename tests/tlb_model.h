@@ -8,6 +8,7 @@
  * table says later. Nothing is kept that lacks the accessed flag, and no write goes by what lacks
  * the dirty flag. Any INVLPG forgets all directory entries, and all of a large page. Global pages
  * are forgotten as any others are: the manual lets a processor do that.
+ * It needs no C library: a guest (mmu_fuzz) is tested with it as well.
  */
 #ifndef UMBRA_TESTS_TLB_MODEL_H
 #define UMBRA_TESTS_TLB_MODEL_H
