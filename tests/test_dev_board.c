@@ -85,6 +85,36 @@ Test(board, ways_to_switch_off)
     cr_assert_eq(bus_in(&board.bus, 0x604, 2), 0xffff);
 }
 
+static bool fpu_line;
+static void on_fpu_line(void *ctx, unsigned n, bool level)
+{
+    (void)ctx;
+    cr_assert_eq(n, 13);
+    fpu_line = level;
+}
+
+Test(board, a_numeric_exception_is_latched_until_f0_is_written)
+{
+    struct bus bus;
+    struct ferr f;
+    bus_init(&bus);
+    cr_assert_eq(ferr_init(&f, &bus, (struct line){on_fpu_line, NULL, 13}), 0);
+    bus_out(&bus, 0xf0, 0, 1);
+    cr_assert(ferr_set(&f, true), "nothing was latched, so nothing is ignored");
+    cr_assert(fpu_line);
+    cr_assert_not(ferr_set(&f, true));
+    cr_assert_not(ferr_set(&f, false));
+    cr_assert(fpu_line, "the latch holds it");
+    cr_assert_not(ferr_set(&f, true));
+    bus_out(&bus, 0xf0, 0, 1);
+    cr_assert_not(fpu_line);
+    cr_assert_not(ferr_set(&f, true), "IGNNE#");
+    cr_assert_not(ferr_set(&f, false));
+    cr_assert(ferr_set(&f, true));
+    ferr_reset(&f);
+    cr_assert_not(fpu_line);
+}
+
 static char said[8];
 static void say(void *ctx, uint8_t byte)
 {

@@ -269,6 +269,46 @@ Test(soft_fpu, without_ne_a_pending_exception_is_passed_over)
     world_free(w);
 }
 
+static bool ferr_level, ferr_first;
+static unsigned ferr_told;
+static bool on_ferr(void *ctx, bool level)
+{
+    (void)ctx;
+    ferr_level = level;
+    ferr_told++;
+    return level && ferr_first;
+}
+
+Test(soft_fpu, without_ne_ferr_goes_with_the_pending_exception)
+{
+    struct world *w = fpu_world();
+    uint8_t *fx = w->c->fpu.fxsave;
+    ferr_told = 0;
+    ferr_first = true;
+    w->e->env.ferr = on_ferr;
+    w->c->cr0 &= ~(uint32_t)CR0_NE;
+    make_pending(fx);
+    /* fnstcw; fld1; fld1; fnclex; fld1 */
+    WORLD_CODE(w, 0xd9, 0x3d, 0x00, 0xa0, 0x00, 0x00, 0xd9, 0xe8, 0xd9, 0xe8, 0xdb, 0xe2, 0xd9,
+               0xe8);
+    cr_assert_eq(senv_run(w->e, 1), SOFT_EXIT_BUDGET);
+    cr_assert_eq(ferr_told, 0, "it does not wait for exceptions");
+    cr_assert_eq(senv_run(w->e, 1), SOFT_EXIT_ATTENTION);
+    cr_assert_eq(w->c->eip, W_CODE + 6, "an interrupt goes before the instruction");
+    cr_assert_eq(w->e->exit.insns, 0);
+    cr_assert(ferr_level && ferr_told == 1);
+    cr_assert_eq(senv_run(w->e, 2), SOFT_EXIT_BUDGET);
+    cr_assert_eq(w->c->eip, W_CODE + 10, "and only once");
+    cr_assert_eq(senv_run(w->e, 2), SOFT_EXIT_BUDGET);
+    cr_assert(!ferr_level && ferr_told == 2, "cleared");
+    make_pending(fx);
+    w->c->eip = W_CODE + 6;
+    ferr_first = false;
+    cr_assert_eq(senv_run(w->e, 1), SOFT_EXIT_BUDGET);
+    cr_assert(ferr_level && ferr_told == 3);
+    world_free(w);
+}
+
 Test(soft_fpu, a_state_that_contradicts_itself_does_no_harm)
 {
     static const uint8_t code[][4] = {

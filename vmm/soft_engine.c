@@ -143,6 +143,12 @@ static void code_frame(void *ctx, frame_t f, bool cached)
         s->env.code_frame(s->env.ctx, f, s->gfn[f], cached);
 }
 
+static bool ferr(void *ctx, bool level)
+{
+    const struct soft_engine *s = ctx;
+    return s->env.ferr && s->env.ferr(s->env.ctx, level);
+}
+
 static void fpu_use(void *ctx)
 {
     const struct soft_engine *s = ctx;
@@ -284,6 +290,7 @@ int soft_engine_create(const struct engine_env *env, const struct soft_engine_en
                                     .apic_base = apic_base,
                                     .intr_ack = intr_ack,
                                     .code_frame = code_frame,
+                                    .ferr = ferr,
                                     .fpu_use = fpu_use};
     const int rc = soft_create(env->cpu, &s->soft_env, (uint32_t)frames, &s->soft);
     if (rc < 0) {

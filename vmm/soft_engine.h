@@ -30,6 +30,7 @@ struct soft_engine_env {
     /* Decoded code is kept of a frame (which backs gfn), or no longer is. NULL: nobody needs to
      * know. */
     void (*code_frame)(void *ctx, frame_t f, gfn_t gfn, bool cached);
+    bool (*ferr)(void *ctx, bool level); /* soft_env.ferr */
     void (*fpu_use)(
         void *ctx); /* cpu->fpu is about to be read or changed. NULL: it is always true */
 };

@@ -122,6 +122,12 @@ static int on_intr_ack(void *ctx)
     return vm_board_ack(ctx);
 }
 
+static bool on_ferr(void *ctx, bool level)
+{
+    struct vm *vm = ctx;
+    return ferr_set(&vm->board.ferr, level) && vm->intr && (vm->cpu.eflags & FL_IF);
+}
+
 static void on_fpu_use(void *ctx)
 {
     struct vm *vm = ctx;
@@ -335,6 +341,7 @@ static int add_engines(struct vm *vm, struct errmsg *err)
         .used = vm->strict ? on_used : NULL,
         .budget = vm_clock_counts(vm) ? on_budget : NULL,
         .code_frame = vm->kvm ? on_code_frame : NULL,
+        .ferr = on_ferr,
         .fpu_use = vm->kvm ? on_fpu_use : NULL};
     rc = soft_engine_create(&env, &senv, &vm->soft);
     if (rc < 0)

@@ -83,6 +83,7 @@ int board_init(struct board *b, const struct board_config *c)
         (err = a20_init(&b->a20, &b->bus, c->a20, c->reset)) != 0 ||
         (err = kbd_init(&b->kbd, &b->bus, &b->a20, irq(b, IRQ_KBD), irq(b, IRQ_MOUSE))) != 0 ||
         (err = pcihost_init(&b->pci, &b->bus, c->reset)) != 0 ||
+        (err = ferr_init(&b->ferr, &b->bus, irq(b, FERR_IRQ))) != 0 ||
         (err = dma_init(&b->dma, &b->bus, c->memory)) != 0 ||
         (err = vga_init(&b->vga, &b->bus, &b->mmio, c->clock)) != 0 ||
         (err = init_ide(b, c)) != 0 || (err = init_floppies(b, c)) != 0)
@@ -110,6 +111,7 @@ void board_reset(struct board *b)
     b->pci.absent = b->no_pci;
     for (unsigned i = 0; i < IDE_CHANNELS; i++)
         ide_reset(&b->ide[i]);
+    ferr_reset(&b->ferr);
     dma_reset(&b->dma);
     fdc_reset(&b->fdc);
     for (uint16_t reg = 4; reg > 0;

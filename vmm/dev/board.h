@@ -12,6 +12,7 @@
 #include "vmm/dev/dma.h"
 #include "vmm/dev/exitport.h"
 #include "vmm/dev/fdc.h"
+#include "vmm/dev/ferr.h"
 #include "vmm/dev/ide.h"
 #include "vmm/dev/kbd.h"
 #include "vmm/dev/lines.h"
@@ -37,6 +38,7 @@ struct board {
     struct vga vga;
     struct dma dma;
     struct fdc fdc;
+    struct ferr ferr;
     struct uart com1;
     struct exitport exitport;
     struct poweroff poweroff;

@@ -74,6 +74,11 @@ struct soft_env {
     void (*code_frame)(void *ctx, frame_t f, bool cached);
     /* cpu->fpu is about to be read or changed by an instruction: make it true. May be NULL. */
     void (*fpu_use)(void *ctx);
+    /* FERR#: with CR0.NE clear a waiting instruction has met a pending x87 exception, or meets none
+     * any more. true: an interrupt that this has caused goes first; soft_run() ends with
+     * SOFT_EXIT_ATTENTION before the instruction. false: it goes on, as if IGNNE# were asserted.
+     * NULL: always so. */
+    bool (*ferr)(void *ctx, bool level);
 };
 
 enum soft_exit {

@@ -120,6 +120,14 @@ static uint64_t run(struct soft *s, unsigned thunk, void *mem, uint64_t eflags)
     return fl;
 }
 
+void x87_ferr(struct soft *s, bool level)
+{
+    const struct soft_env *env = soft_core(s)->env;
+    soft_core(s)->ferr = level;
+    if (env->ferr && env->ferr(env->ctx, level))
+        soft_leave(s, SOFT_EXIT_ATTENTION, "an x87 exception interrupts");
+}
+
 void x87_whole_reg(struct soft *s, const struct insn *i)
 {
     x87_check(s);

@@ -97,12 +97,18 @@ static inline void x87_update_es(uint8_t *fx)
     fx_put16(fx, FX_FSW, fsw);
 }
 
-/* An x87 exception is pending and CR0.NE reports it here: #MF. With NE clear the instruction goes
- * on as if IGNNE# were asserted (SDM vol. 1, 8.7.2). */
+/* FERR# changes: an interrupt may have to be taken first, and then this does not return. */
+void x87_ferr(struct soft *s, bool level);
+
+/* An x87 exception is pending and CR0.NE reports it here: #MF. With NE clear FERR# does, and the
+ * instruction goes on if no interrupt comes of it (SDM vol. 1, 8.7.2, D.2). */
 static inline void x87_check_pending(struct soft *s)
 {
-    if (x87_pending(fpu_image(s)) && (CPU(s)->cr0 & CR0_NE))
+    const bool pending = x87_pending(fpu_image(s));
+    if (pending && (CPU(s)->cr0 & CR0_NE))
         soft_raise(s, VEC_MF);
+    if (pending != soft_core(s)->ferr)
+        x87_ferr(s, pending);
 }
 
 /* SDM vol. 3, 13.1 to 13.4: who may execute. */

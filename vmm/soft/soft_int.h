@@ -90,6 +90,7 @@ struct soft_core {
     struct soft_exit_info *exit;
     bool stepped; /* EFLAGS.TF was set when the current instruction began */
     struct soft_task task;
+    bool ferr; /* FERR# as it was told last */
     bool once; /* the event being raised will not come again when its instruction is restarted */
 };
 

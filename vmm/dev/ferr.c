@@ -1,0 +1,44 @@
+#include "vmm/dev/ferr.h"
+
+static void latch(struct ferr *f, bool on)
+{
+    if (f->latched == on)
+        return;
+    f->latched = on;
+    line_set(&f->irq, on);
+}
+
+bool ferr_set(struct ferr *f, bool level)
+{
+    if (!level)
+        f->ignored = false;
+    if (!level || f->ignored || f->latched)
+        return false;
+    latch(f, true);
+    return true;
+}
+
+/* F1, which reset a 287, clears the latch as well. */
+static void ferr_out(void *ctx, uint16_t port, uint32_t val, unsigned size)
+{
+    struct ferr *f = ctx;
+    (void)port;
+    (void)val;
+    (void)size;
+    f->ignored = f->ignored || f->latched;
+    latch(f, false);
+}
+
+void ferr_reset(struct ferr *f)
+{
+    latch(f, false);
+    f->ignored = false;
+}
+
+int ferr_init(struct ferr *f, struct bus *bus, struct line irq)
+{
+    *f = (struct ferr){.irq = irq};
+    return bus_claim(
+        bus,
+        &(struct bus_range){.name = "fpu", .first = 0xf0, .last = 0xf1, .out = ferr_out, .ctx = f});
+}
