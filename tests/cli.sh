@@ -32,6 +32,9 @@ check "unknown command" 1 '' "*there is no command 'frobnicate'*" frobnicate
 check "empty command" 1 '' "*there is no command ''*" ''
 check "help of an unknown command" 1 '' '*no command*' help frobnicate
 check "two images" 1 '' "*one image at a time: 'a' and 'b'*" run -kernel a b
+check "a range that is backwards" 1 '' "umbra run: --pt: '5-4' ends before it starts*" run --pt 5-4 x
+check "an empty range" 1 '' "umbra run: --pt: '5+0' is an empty range*" run --pt 5+0 x
+check "pt: a range that is backwards" 1 '' "umbra pt: '5-4' ends before it starts*" pt 5-4
 check "an empty panic text" 1 '' '*--panic-text: give one line*' run a --panic-text=
 check "too many words" 1 '' '*one command*' help a b
 long=$(printf 'x%.0s' {1..5000})

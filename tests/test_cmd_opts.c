@@ -5,6 +5,7 @@
 
 #include "vmm/cmd/nearest.h"
 #include "vmm/cmd/opts.h"
+#include "vmm/value.h"
 
 enum { MEM = 1, STATS, PT, AUDIT, INITRD, APPEND };
 static const struct opt table[] = {
@@ -58,6 +59,7 @@ Test(opts, optional_value_needs_equals_unless_it_reads_as_a_range)
     cr_assert_str_eq(parse("--stats=json"), "2=json");
     cr_assert_str_eq(parse("--pt hello.elf"), "3= -1=hello.elf");
     cr_assert_str_eq(parse("--pt 0x1000-0x1fff hello.elf"), "3=0x1000-0x1fff -1=hello.elf");
+    cr_assert_str_eq(parse("--pt 5-4 hello.elf"), "3=5-4 -1=hello.elf", "no image of that name");
     cr_assert_str_eq(parse("--pt --audit"), "3= 4=");
     cr_assert_str_eq(parse("--pt"), "3=");
 }
@@ -106,7 +108,7 @@ Test(opts, sizes)
                 {"16777215T", 16777215ull << 40}};
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
         uint64_t val = 1;
-        cr_expect_eq(opt_size(good[i].s, &val, NULL), 0, "%s", good[i].s);
+        cr_expect_eq(value_size(good[i].s, &val, NULL), 0, "%s", good[i].s);
         cr_expect_eq(val, good[i].val, "%s", good[i].s);
     }
 }
@@ -134,7 +136,7 @@ Test(opts, bad_sizes_are_refused_and_leave_the_result_alone)
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         uint64_t val = 77;
         struct errmsg e = {""};
-        cr_expect_eq(opt_size(bad[i].s, &val, &e), bad[i].err, "%s", bad[i].s);
+        cr_expect_eq(value_size(bad[i].s, &val, &e), bad[i].err, "%s", bad[i].s);
         cr_expect_eq(val, 77u);
         cr_expect_not_null(strstr(e.text, bad[i].s), "the message quotes the word: %s", e.text);
     }
@@ -152,16 +154,34 @@ Test(opts, ranges)
                 {"0-0", 0, 0},
                 {"0xfffffffffffff000+0x1000", 0xfffffffffffff000, UINT64_MAX}};
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
-        struct opt_range r = {9, 9};
-        cr_expect_eq(opt_range(good[i].s, &r, NULL), 0, "%s", good[i].s);
+        struct value_range r = {9, 9};
+        cr_expect_eq(value_range(good[i].s, &r, NULL), 0, "%s", good[i].s);
         cr_expect_eq(r.first, good[i].first);
         cr_expect_eq(r.last, good[i].last);
     }
-    const char *bad[] = {
-        "", "-", "1-", "1+", "2-1", "1+0", "1-2-3", "a-b", "0xfffffffffffff000+0x1001", "1-2M3"};
+    const struct {
+        const char *s;
+        int err;
+    } bad[] = {{"", -EINVAL},
+               {"-", -EINVAL},
+               {"1-", -EINVAL},
+               {"1+", -EINVAL},
+               {"1-2-3", -EINVAL},
+               {"a-b", -EINVAL},
+               {"1-2M3", -EINVAL},
+               {"2-1x", -EINVAL},
+               {"1+0.elf", -EINVAL},
+               {"99999999999999999999.elf", -EINVAL},
+               {"99999999999999999999-x", -EINVAL},
+               {"2-1", -ERANGE},
+               {"1+0", -ERANGE},
+               {"99999999999999999999", -ERANGE},
+               {"99999999999999999999-1", -ERANGE},
+               {"1-99999999999999999999", -ERANGE},
+               {"0xfffffffffffff000+0x1001", -ERANGE}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        struct opt_range r = {9, 9};
-        cr_expect_lt(opt_range(bad[i], &r, NULL), 0, "%s", bad[i]);
+        struct value_range r = {9, 9};
+        cr_expect_eq(value_range(bad[i].s, &r, NULL), bad[i].err, "%s", bad[i].s);
         cr_expect_eq(r.first, 9u);
     }
 }
@@ -169,11 +189,12 @@ Test(opts, ranges)
 Test(opts, numbers_keep_to_their_bounds)
 {
     uint64_t val = 7;
-    cr_assert_eq(opt_u64("10", 1, 10, &val, NULL), 0);
+    cr_assert_eq(value_u64("10", 1, 10, &val, NULL), 0);
     cr_assert_eq(val, 10u);
-    cr_assert_eq(opt_u64("11", 1, 10, &val, NULL), -ERANGE);
-    cr_assert_eq(opt_u64("0", 1, 10, &val, NULL), -ERANGE);
-    cr_assert_eq(opt_u64("5k", 1, 10, &val, NULL), -EINVAL);
+    cr_assert_eq(value_u64("11", 1, 10, &val, NULL), -ERANGE);
+    cr_assert_eq(value_u64("0", 1, 10, &val, NULL), -ERANGE);
+    cr_assert_eq(value_u64("5k", 1, 10, &val, NULL), -EINVAL);
+    cr_assert_eq(value_u64("99999999999999999999", 1, UINT64_MAX, &val, NULL), -ERANGE);
     cr_assert_eq(val, 10u);
 }
 
@@ -182,9 +203,9 @@ Test(opts, choices)
     static const char *const engines[] = {"auto", "kvm", "soft", NULL};
     int i = -1;
     struct errmsg e;
-    cr_assert_eq(opt_choice("soft", engines, &i, &e), 0);
+    cr_assert_eq(value_choice("soft", engines, &i, &e), 0);
     cr_assert_eq(i, 2);
-    cr_assert_eq(opt_choice("vmx", engines, &i, &e), -EINVAL);
+    cr_assert_eq(value_choice("vmx", engines, &i, &e), -EINVAL);
     cr_assert_str_eq(e.text, "'vmx' is none of: auto, kvm, soft");
 }
 

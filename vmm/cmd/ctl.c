@@ -10,6 +10,7 @@
 #include "vmm/cmd/ctl_words.h"
 #include "vmm/cmd/opts.h"
 #include "vmm/control/client.h"
+#include "vmm/value.h"
 
 enum { O_SOCKET = 1, O_JSON, O_PHYSICAL, O_TIMEOUT, O_STICKY };
 
@@ -132,7 +133,7 @@ static int args_step(const struct ctl_args *a, json_t *out)
 {
     struct errmsg e;
     uint64_t n = 1;
-    if (a->words > 1 && opt_u64(a->word[1], 1, UINT32_MAX, &n, &e) < 0)
+    if (a->words > 1 && value_u64(a->word[1], 1, UINT32_MAX, &n, &e) < 0)
         return cmd_usage("ctl", "step: %s", e.text);
     json_object_set_new(out, "count", json_integer((json_int_t)n));
     return no_more(a, 2);
@@ -147,11 +148,11 @@ static int args_wait(const struct ctl_args *a, json_t *out)
 
 static int args_memory(const struct ctl_args *a, json_t *out)
 {
-    struct opt_range r;
+    struct value_range r;
     struct errmsg e;
     if (a->words < 2)
         return cmd_usage("ctl", "memory: which range?");
-    if (opt_range(a->word[1], &r, &e) < 0)
+    if (value_range(a->word[1], &r, &e) < 0)
         return cmd_usage("ctl", "memory: %s", e.text);
     if (r.last == r.first)
         r.last += 63;
@@ -170,7 +171,7 @@ static int inject_fail(const struct ctl_args *a, json_t *out)
     uint64_t n = 1;
     if (a->words < 3)
         return cmd_usage("ctl", "inject fail: what? none, read, write, io or frame");
-    if (a->words > 3 && opt_u64(a->word[3], 1, INT64_MAX, &n, &e) < 0)
+    if (a->words > 3 && value_u64(a->word[3], 1, INT64_MAX, &n, &e) < 0)
         return cmd_usage("ctl", "inject fail: %s", e.text);
     json_object_set_new(out, "kind", json_string(a->word[2]));
     json_object_set_new(out, "count", json_integer((json_int_t)n));
@@ -180,9 +181,9 @@ static int inject_fail(const struct ctl_args *a, json_t *out)
 
 static int inject_range(const struct ctl_args *a, json_t *out)
 {
-    struct opt_range r;
+    struct value_range r;
     struct errmsg e;
-    if (opt_range(a->word[2], &r, &e) < 0)
+    if (value_range(a->word[2], &r, &e) < 0)
         return cmd_usage("ctl", "inject %s: %s", a->word[1], e.text);
     if (r.last > UINT32_MAX)
         return cmd_usage("ctl", "inject %s: '%s' ends above 4 GiB", a->word[1], a->word[2]);
@@ -277,7 +278,7 @@ static int take_option(struct ctl_args *a, const struct opts *o, int id)
     case O_PHYSICAL: a->physical = true; break;
     case O_STICKY: a->sticky = true; break;
     default:
-        if (opt_u64(o->value, 1, 4000000, &a->timeout_ms, &e) < 0)
+        if (value_u64(o->value, 1, 4000000, &a->timeout_ms, &e) < 0)
             return cmd_usage("ctl", "--timeout: %s", e.text);
         a->timeout_ms *= 1000;
         break;

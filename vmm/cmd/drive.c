@@ -4,6 +4,7 @@
 
 #include "vmm/cmd/drive.h"
 #include "vmm/cmd/opts.h"
+#include "vmm/value.h"
 
 /* --- the words of -drive --------------------------------------------------------------------- */
 
@@ -35,7 +36,7 @@ static int take_switch(const char *value, bool *out, struct errmsg *err)
 {
     static const char *const words[] = {"off", "on", NULL};
     int choice = 0;
-    const int rc = opt_choice(value, words, &choice, err);
+    const int rc = value_choice(value, words, &choice, err);
     *out = choice == 1;
     return rc;
 }
@@ -61,12 +62,12 @@ static int take_word(struct drive_words *w, const char *name, const char *value,
     if (strcmp(name, "file") == 0)
         return take_file(&w->d, value, err);
     if (strcmp(name, "format") == 0) {
-        rc = opt_choice(value, formats, &choice, err);
+        rc = value_choice(value, formats, &choice, err);
         w->d.raw = rc == 0;
         return rc;
     }
     if (strcmp(name, "if") == 0) {
-        rc = opt_choice(value, interfaces, &choice, err);
+        rc = value_choice(value, interfaces, &choice, err);
         w->floppy = choice == 1;
         return rc;
     }
@@ -75,12 +76,12 @@ static int take_word(struct drive_words *w, const char *name, const char *value,
     if (strcmp(name, "readonly") == 0)
         return take_switch(value, &w->d.readonly, err);
     if (strcmp(name, "index") == 0) {
-        rc = opt_u64(value, 0, BOARD_DRIVES - 1, &n, err);
+        rc = value_u64(value, 0, BOARD_DRIVES - 1, &n, err);
         w->index = (int)n;
         return rc;
     }
     if (strcmp(name, "media") == 0) {
-        rc = opt_choice(value, media, &choice, err);
+        rc = value_choice(value, media, &choice, err);
         w->d.cd = choice == 1;
         return rc;
     }

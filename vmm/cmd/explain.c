@@ -8,6 +8,7 @@
 #include "vmm/cmd/opts.h"
 #include "vmm/control/client.h"
 #include "vmm/explain.h"
+#include "vmm/value.h"
 
 enum { O_SOCKET = 1, O_DUMP, O_JSON };
 
@@ -85,7 +86,7 @@ static int cmd_explain_main(int argc, char **argv)
     }
     if (!address)
         return cmd_usage("explain", "which address?");
-    if (opt_u64(address, 0, UINT32_MAX, &la, &e) < 0)
+    if (value_u64(address, 0, UINT32_MAX, &la, &e) < 0)
         return cmd_usage("explain", "%s", e.text);
     return dump ? explain_file(dump, (la_t)la, json) : explain_live(socket, (la_t)la, json);
 }

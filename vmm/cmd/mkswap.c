@@ -10,6 +10,7 @@
 #include "mm/area.h"
 #include "vmm/cmd/cmd.h"
 #include "vmm/cmd/opts.h"
+#include "vmm/value.h"
 
 enum { O_FORCE = 1, O_QUIET };
 
@@ -27,7 +28,7 @@ struct mkswap_args {
 static int take_size(struct mkswap_args *a, const char *text)
 {
     struct errmsg e;
-    if (opt_size(text, &a->bytes, &e) < 0)
+    if (value_size(text, &a->bytes, &e) < 0)
         return cmd_usage("mkswap", "SIZE: %s", e.text);
     if (a->bytes == 0)
         return cmd_usage("mkswap", "SIZE is zero; give at least 8k, or leave it out for all of a "

@@ -13,6 +13,7 @@
 #include "vmm/cmd/pt_words.h"
 #include "vmm/control/client.h"
 #include "vmm/pt_print.h"
+#include "vmm/value.h"
 
 enum { O_SOCKET = 1, O_DUMP, O_CR3, O_VIEW, O_DIFF, O_JSON, O_FOLLOW, O_ALLOW, O_ALL, O_LIBVIRT };
 
@@ -201,15 +202,15 @@ static int take_option(struct pt_args *a, const struct opts *o, int id)
     case O_ALLOW: a->allow = o->value; break;
     case O_ALL: a->all = true; break;
     case O_CR3:
-        rc = opt_u64(o->value, 0, UINT32_MAX, &a->cr3, &e);
+        rc = value_u64(o->value, 0, UINT32_MAX, &a->cr3, &e);
         a->cr3_given = true;
         break;
-    case O_VIEW: rc = opt_choice(o->value, views, &a->view, &e); break;
+    case O_VIEW: rc = value_choice(o->value, views, &a->view, &e); break;
     case O_DIFF: a->diff = true; break;
     case O_JSON: a->json = true; break;
     default:
         a->follow_ms = 1000;
-        rc = o->value ? opt_u64(o->value, 10, 3600000, &a->follow_ms, &e) : 0;
+        rc = o->value ? value_u64(o->value, 10, 3600000, &a->follow_ms, &e) : 0;
         break;
     }
     return rc < 0 ? cmd_usage("pt", "%s: %s", o->name, e.text) : 0;
@@ -242,7 +243,7 @@ static int take_range(struct pt_args *a, int at)
     if (a->words > at + 1)
         return cmd_usage("pt", "one range at a time: '%.80s' and '%.80s'", a->word[at],
                          a->word[at + 1]);
-    if (a->words > at && opt_range(a->word[at], &a->range, &e) < 0)
+    if (a->words > at && value_range(a->word[at], &a->range, &e) < 0)
         return cmd_usage("pt", "%s", e.text);
     if (a->range.last > UINT32_MAX)
         return cmd_usage("pt", "'%.80s' ends above 4 GiB", a->word[at]);

@@ -11,6 +11,7 @@
 #include "vmm/control/client.h"
 #include "vmm/pt_print.h"
 #include "vmm/ptcmp.h"
+#include "vmm/value.h"
 
 /* --- save ------------------------------------------------------------------------------------ */
 
@@ -151,7 +152,7 @@ static void show_row(struct shower *s, const struct pt_row *r)
 
 static void show_tables(struct shower *s, const struct ptdump *d)
 {
-    const struct opt_range *range = &s->a->range;
+    const struct value_range *range = &s->a->range;
     struct tables t;
     struct pt_row open = {.pages = 0}, r;
     ptdump_tables(d, &t);

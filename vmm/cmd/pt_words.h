@@ -8,11 +8,12 @@
 #include <stdint.h>
 
 #include "vmm/cmd/opts.h"
+#include "vmm/value.h"
 
 struct pt_args {
     const char *socket, *dump, *allow;
     const char *libvirt; /* its URI; NULL: not asked for */
-    struct opt_range range;
+    struct value_range range;
     uint64_t cr3;
     bool cr3_given, diff, json, all;
     int view;           /* enum pt_view */

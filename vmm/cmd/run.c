@@ -20,6 +20,7 @@
 #include "vmm/explain.h"
 #include "vmm/gdb/gdb.h"
 #include "vmm/pt_print.h"
+#include "vmm/value.h"
 #include "vmm/vm.h"
 #include "vmm/vm_clock.h"
 #include "vmm/vm_firmware.h"
@@ -145,7 +146,7 @@ struct run_args {
     struct vm_bios_opts bios; /* bios.bios NULL: there is an image instead */
     const char *modules[IMAGE_MODULES_MAX];
     bool stats, stats_json, pt, json, quiet;
-    struct opt_range range;
+    struct value_range range;
     bool range_given;
     bool explains;
     uint64_t explain; /* linear address */
@@ -176,8 +177,8 @@ static int take_break(struct run_args *a, const char *text)
     if (t->n_breaks == TRACE_BREAKS)
         return cmd_usage("run", "--break: more than %d", TRACE_BREAKS);
     snprintf(addr, sizeof addr, "%.*s", (int)(len < sizeof addr ? len : sizeof addr - 1), text);
-    if (opt_u64(addr, 0, UINT32_MAX, &eip, &e) < 0 ||
-        (comma && opt_u64(comma + 1, 0, UINT32_MAX, &follow, &e) < 0))
+    if (value_u64(addr, 0, UINT32_MAX, &eip, &e) < 0 ||
+        (comma && value_u64(comma + 1, 0, UINT32_MAX, &follow, &e) < 0))
         return cmd_usage("run", "--break %s: %s", text, e.text);
     t->breaks[t->n_breaks++] = (struct trace_break){(uint32_t)eip, follow};
     return 0;
@@ -192,7 +193,7 @@ static int take_clock(struct run_args *a, const char *text)
     if (strcmp(text, "host") == 0)
         ns = 0;
     else if (strncmp(text, "insn=", 5) == 0 &&
-             opt_u64(text + 5, 1, VM_CLOCK_INSN_NS_MAX, &ns, &e) < 0)
+             value_u64(text + 5, 1, VM_CLOCK_INSN_NS_MAX, &ns, &e) < 0)
         return cmd_usage("run", "--clock %s: %s", text, e.text);
     else if (strncmp(text, "insn", 4) != 0 || (text[4] && text[4] != '='))
         return cmd_usage("run", "--clock: '%s' is none of: host, insn, insn=NS", text);
@@ -210,7 +211,7 @@ static int take_rtc(struct run_args *a, const char *text)
     a->vm.calendar_given = true;
     if (strcmp(text + 5, "utc") == 0)
         a->vm.calendar_s = (uint64_t)time(NULL);
-    else if (opt_time(text + 5, &a->vm.calendar_s, &e) < 0)
+    else if (value_time(text + 5, &a->vm.calendar_s, &e) < 0)
         return cmd_usage("run", "-rtc base: %s", e.text);
     return 0;
 }
@@ -218,7 +219,7 @@ static int take_rtc(struct run_args *a, const char *text)
 /* A size that may not be 0: what is not wanted is left out. */
 static int take_size(const struct opts *o, uint64_t *out, struct errmsg *e)
 {
-    const int rc = opt_size(o->value, out, e);
+    const int rc = value_size(o->value, out, e);
     if (!rc && *out == 0)
         return err_set(e, -EINVAL, "'%.80s' is no size; leave the option out instead", o->value);
     return rc;
@@ -255,7 +256,7 @@ static int take_option(struct run_args *a, struct opts *o, int id)
 
     switch (id) {
     case O_MEM:
-        rc = opt_size(o->value, &a->vm.ram, &e);
+        rc = value_size(o->value, &a->vm.ram, &e);
         a->libvirt.ram_given = true;
         break;
     case O_LIBVIRT: a->libvirt.uri = o->value; break;
@@ -277,23 +278,23 @@ static int take_option(struct run_args *a, struct opts *o, int id)
     case O_ZPOOL: rc = take_size(o, &a->swap.zpool, &e); break;
     case O_SHARE:
         n = VM_SHARE_DEFAULT;
-        rc = o->value ? opt_u64(o->value, 1, VM_SHARE_MAX, &n, &e) : 0;
+        rc = o->value ? value_u64(o->value, 1, VM_SHARE_MAX, &n, &e) : 0;
         a->vm.share = (uint32_t)n;
         break;
     case O_STRICT:
         n = STRICT_REPORTS;
-        rc = o->value ? opt_u64(o->value, 0, STRICT_REPORTS_MAX, &n, &e) : 0;
+        rc = o->value ? value_u64(o->value, 0, STRICT_REPORTS_MAX, &n, &e) : 0;
         a->vm.strict_tlb = true;
         a->vm.strict_reports = (unsigned)n;
         break;
     case O_CLOCK: return take_clock(a, o->value);
     case O_RTC: return take_rtc(a, o->value);
     case O_ENGINE:
-        rc = opt_choice(o->value, engines, &choice, &e);
+        rc = value_choice(o->value, engines, &choice, &e);
         a->vm.engine = (enum vm_engine)choice;
         break;
     case O_RING0:
-        rc = opt_choice(o->value, rings, &choice, &e);
+        rc = value_choice(o->value, rings, &choice, &e);
         a->vm.ring0 = (enum vm_ring0)choice;
         break;
     case O_DRIVE: rc = drive_take(&a->drives, o->name, o->value, &e); break;
@@ -318,7 +319,7 @@ static int take_option(struct run_args *a, struct opts *o, int id)
     case O_PT:
         a->pt = true;
         if (o->value) {
-            rc = opt_range(o->value, &a->range, &e);
+            rc = value_range(o->value, &a->range, &e);
             if (!rc && a->range.last > UINT32_MAX)
                 return cmd_usage("run", "--pt: '%s' ends above 4 GiB", o->value);
             a->range_given = true;
@@ -327,23 +328,23 @@ static int take_option(struct run_args *a, struct opts *o, int id)
     case O_JSON: a->json = true; break;
     case O_AUDIT:
         n = 1;
-        rc = o->value ? opt_u64(o->value, 1, UINT32_MAX, &n, &e) : 0;
+        rc = o->value ? value_u64(o->value, 1, UINT32_MAX, &n, &e) : 0;
         a->vm.audit = (uint32_t)n;
         break;
     case O_TIMEOUT:
-        rc = opt_u64(o->value, 1, 1000000, &n, &e);
+        rc = value_u64(o->value, 1, 1000000, &n, &e);
         a->vm.timeout_s = (unsigned)n;
         break;
     case O_FLAT:
         a->image.flat = true;
         if (o->value) {
-            rc = opt_u64(o->value, 0, UINT32_MAX, &n, &e);
+            rc = value_u64(o->value, 0, UINT32_MAX, &n, &e);
             a->image.flat_addr = n;
         }
         break;
     case O_OUTPUT: a->output = o->value; break;
     case O_SHADOW:
-        rc = opt_u64(o->value, SHADOW_MIN_PAGES, 1u << 18, &n, &e);
+        rc = value_u64(o->value, SHADOW_MIN_PAGES, 1u << 18, &n, &e);
         a->vm.shadow_quota = (uint32_t)n;
         break;
     case O_KVM: a->vm.kvm_path = o->value; break;
@@ -353,7 +354,7 @@ static int take_option(struct run_args *a, struct opts *o, int id)
         a->vm.fail = a->swap.fail = &a->fail;
         break;
     case O_EXPLAIN:
-        rc = opt_u64(o->value, 0, UINT32_MAX, &a->explain, &e);
+        rc = value_u64(o->value, 0, UINT32_MAX, &a->explain, &e);
         a->explains = true;
         break;
     case O_GDB: a->gdb = o->value; break;
@@ -363,7 +364,7 @@ static int take_option(struct run_args *a, struct opts *o, int id)
     case O_PAGES: a->pages.path = o->value; break;
     case O_PAGES_SIZE: rc = take_size(o, &a->pages.size, &e); break;
     case O_DISPLAY:
-        rc = opt_choice(o->value, displays, &choice, &e);
+        rc = value_choice(o->value, displays, &choice, &e);
         a->vm.display = (enum vm_display_kind)choice;
         break;
     case O_NO_APIC: a->vm.no_apic = true; break;

@@ -14,6 +14,7 @@
 #include "vmm/cmd/opts.h"
 #include "vmm/cmd/test_guest.h"
 #include "vmm/stats.h"
+#include "vmm/value.h"
 
 #define JOBS_MAX   64
 #define GUESTS_MAX 512
@@ -142,26 +143,26 @@ static int take_option(struct suite *s, const struct opts *o, int id)
     int choice, rc = 0;
     switch (id) {
     case O_ENGINE:
-        rc = opt_choice(o->value, engines, &choice, &e);
+        rc = value_choice(o->value, engines, &choice, &e);
         s->opts.engine = o->value;
         break;
     case O_RING0:
-        rc = opt_choice(o->value, rings, &choice, &e);
+        rc = value_choice(o->value, rings, &choice, &e);
         s->opts.ring0 = o->value;
         break;
     case O_JSON: s->json = true; break;
     case O_LIST: s->list = true; break;
     case O_JOBS:
-        rc = opt_u64(o->value, 1, JOBS_MAX, &n, &e);
+        rc = value_u64(o->value, 1, JOBS_MAX, &n, &e);
         s->jobs = (unsigned)n;
         break;
     case O_TIMEOUT:
-        rc = opt_u64(o->value, 1, 1000000, &n, &e);
+        rc = value_u64(o->value, 1, 1000000, &n, &e);
         s->opts.timeout_s = (unsigned)n;
         break;
     case O_AUDIT:
         if (o->value)
-            rc = opt_u64(o->value, 1, UINT32_MAX, &n, &e);
+            rc = value_u64(o->value, 1, UINT32_MAX, &n, &e);
         snprintf(s->audit, sizeof s->audit, "--audit=%u", o->value && !rc ? (unsigned)n : 1);
         s->opts.audit = s->audit;
         break;

@@ -17,6 +17,7 @@
 #include "mm/area.h"
 #include "vmm/cmd/opts.h"
 #include "vmm/stats.h"
+#include "vmm/value.h"
 
 /* --- needs ----------------------------------------------------------------------------------- */
 
@@ -87,7 +88,7 @@ static int make_swap(const char *path, const char *size)
     struct errmsg e;
     struct mm_err me;
     uint64_t bytes;
-    if (opt_size(size, &bytes, &e) < 0)
+    if (value_size(size, &bytes, &e) < 0)
         return -EINVAL;
     return area_format_with(path, bytes, &(struct area_format_opts){0}, &me);
 }
@@ -97,7 +98,7 @@ static int make_module(const char *path, const char *size)
 {
     struct errmsg e;
     uint64_t bytes;
-    if (opt_size(size, &bytes, &e) < 0 || bytes > 1u << 24)
+    if (value_size(size, &bytes, &e) < 0 || bytes > 1u << 24)
         return -EINVAL;
     FILE *f = fopen(path, "wxe");
     if (!f)

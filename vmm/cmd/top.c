@@ -9,6 +9,7 @@
 #include "vmm/cmd/cmd.h"
 #include "vmm/cmd/opts.h"
 #include "vmm/top/top.h"
+#include "vmm/value.h"
 
 enum { O_SOCKET = 1, O_BATCH, O_COUNT, O_DELAY, O_JSON, O_NO_MAP };
 enum { ROWS = 12 };
@@ -50,7 +51,7 @@ static int take(struct top_args *a, struct opts *o, int id)
     case O_NO_MAP: a->no_map = true; break;
     case O_DELAY: return take_delay(a, o->value);
     case O_COUNT:
-        if (opt_u64(o->value, 1, UINT32_MAX, &a->count, &e) < 0)
+        if (value_u64(o->value, 1, UINT32_MAX, &a->count, &e) < 0)
             return cmd_usage("top", "-n: %s", e.text);
         a->batch = true;
         break;

@@ -10,6 +10,7 @@
 #include "vmm/cmd/output.h"
 #include "vmm/trace/export.h"
 #include "vmm/trace/summary.h"
+#include "vmm/value.h"
 
 enum { O_JSON = 1, O_TOP, O_OUTPUT, O_CHROME };
 enum { HOTTEST = 10, HOTTEST_MAX = 10000 };
@@ -35,7 +36,7 @@ static int take(struct trace_args *a, struct opts *o, int id)
     case O_CHROME: a->chrome = true; break;
     case O_OUTPUT: a->output = o->value; break;
     case O_TOP:
-        if (opt_u64(o->value, 0, HOTTEST_MAX, &n, &e) < 0)
+        if (value_u64(o->value, 0, HOTTEST_MAX, &n, &e) < 0)
             return cmd_usage("trace", "--top: %s", e.text);
         a->top = (size_t)n;
         a->top_given = true;
@@ -66,7 +67,7 @@ static int parse(struct trace_args *a, int argc, char **argv)
         return rc;
     if (!a->word)
         return cmd_usage("trace", "report, dump, or export?");
-    if (opt_choice(a->word, whats, &choice, &e) < 0)
+    if (value_choice(a->word, whats, &choice, &e) < 0)
         return cmd_usage("trace", "%s", e.text);
     a->what = (enum what)choice;
     if (!a->path)

@@ -2,10 +2,10 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "vmm/cmd/opts.h"
 #include "vmm/explain.h"
 #include "vmm/gdb/gdb_int.h"
 #include "vmm/pt_print.h"
+#include "vmm/value.h"
 
 static const char help[] =
     "pt [RANGE]         guest PTE, backing PTE and shadow PTE of each page, and why they differ\n"
@@ -27,10 +27,10 @@ static bool word_is(const char **line, const char *word)
 static void monitor_pt(struct vm *vm, const char *line, FILE *out)
 {
     const la_t pc = vm->cpu.seg[SEG_CS].base + vm->cpu.eip;
-    struct opt_range r = {pc, pc};
+    struct value_range r = {pc, pc};
     struct errmsg err;
 
-    if (*line && opt_range(line, &r, &err) < 0)
+    if (*line && value_range(line, &r, &err) < 0)
         fprintf(out, "pt: %s\n", err.text);
     else if (r.last > UINT32_MAX)
         fprintf(out, "pt: '%s' ends above 4 GiB\n", line);
@@ -44,7 +44,7 @@ static void monitor_explain(struct vm *vm, const char *line, FILE *out)
     struct explanation x;
     struct errmsg err;
 
-    if (*line && opt_u64(line, 0, UINT32_MAX, &la, &err) < 0) {
+    if (*line && value_u64(line, 0, UINT32_MAX, &la, &err) < 0) {
         fprintf(out, "explain: %s\n", err.text);
         return;
     }
