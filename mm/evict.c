@@ -104,6 +104,21 @@ static enum evicted evict_object(struct pool *p, frame_t f)
     return evict_write(p, f, &none);
 }
 
+/* It did not compress when it was tried, has not been written since, and there is no disk. (A frame
+ * in the cache that nobody wants any more can go all the same.) */
+static bool cannot_shrink(struct pool *p, frame_t f)
+{
+    struct frame *fr = frame_of(p, f);
+    struct swap *sw = pool_swap(p);
+    if (!frame_test(fr, FRAME_RIGID) || !sw || store_has_disk(sw->store))
+        return false;
+    const pte_t entry = swap_entry_of(sw, f);
+    if (frame_maps(fr) == 0 &&
+        (pte_none(entry) || store_count(sw->store, pte_swap_slot(entry)) == 1))
+        return false;
+    return !unmap_test_dirty(p, f);
+}
+
 enum evicted evict_frame(struct pool *p, frame_t f)
 {
     struct frame *fr = frame_of(p, f);
@@ -122,6 +137,10 @@ enum evicted evict_frame(struct pool *p, frame_t f)
     if (frame_maps(fr) > 0 && unmap_test_young(p, f)) { /* second chance (27) */
         pool_count(p, CNT_young);
         frame_set(fr, FRAME_ACTIVE);
+        return evict_keep(p, f);
+    }
+    if (cannot_shrink(p, f)) {
+        pool_count(p, CNT_no_slot);
         return evict_keep(p, f);
     }
     mm_sync(p, MM_SYNC_ISOLATED, NULL, 0);

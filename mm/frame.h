@@ -34,6 +34,7 @@ enum frame_flags {
     FRAME_AHEAD = 1u << 10,    /* read ahead of use; its first hit is counted */
     FRAME_STUCK = 1u << 11,    /* could not be written out: stays until its slot is let go */
     FRAME_READING = 1u << 12,  /* its content is on its way, and arrives when somebody polls */
+    FRAME_RIGID = 1u << 13, /* did not compress; no entry was dirty then, and a dirty one ends it */
 };
 
 struct frame {
@@ -90,6 +91,13 @@ static inline uint32_t frame_set(struct frame *f, uint32_t flags)
 static inline uint32_t frame_clear(struct frame *f, uint32_t flags)
 {
     return atomic_fetch_and_explicit(&f->flags, ~flags, memory_order_acq_rel) & flags;
+}
+
+/* An entry was dirty: the content is not what it was. */
+static inline void frame_written(struct frame *f)
+{
+    frame_set(f, FRAME_DIRTY);
+    frame_clear(f, FRAME_RIGID);
 }
 
 /* One more holder; the caller has one already, or a lock under which one cannot go. */

@@ -152,7 +152,7 @@ static void zap_leaf(struct mm *mm, gfn_t start, gfn_t end)
             told = true;
         }
         if (pte_dirty(pte) && pte_frame(pte) != POOL_ZERO_FRAME)
-            frame_set(frame_of(mm->pool, pte_frame(pte)), FRAME_DIRTY);
+            frame_written(frame_of(mm->pool, pte_frame(pte)));
         table_unmap_page(mm, g, PTE_NONE);
         if (pte_frame(pte) != POOL_ZERO_FRAME)
             swap_drop(mm->pool, pte_frame(pte), FRAME_REF | FRAME_MAP);

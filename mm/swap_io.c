@@ -21,23 +21,32 @@ void undos_release(struct swap_undos *u)
     u->n = 0;
 }
 
+/* The page could not go, and nothing is wrong with its slot. */
+static bool for_want_of_room(int err)
+{
+    return err == -ENOSPC || err == -E2BIG;
+}
+
 /*
  * The frame could not be written. Entries that still name its slot become what they were; if none
  * is left that does, the frame leaves the cache and is as if nothing had been tried. Else it stays
- * in the cache, dirty, where the entries find it. The frame is locked.
+ * in the cache, dirty, where the entries find it. Of a page that did not compress, entries come
+ * back without D, so that the next write shows (FRAME_RIGID). The frame is locked.
  */
-static void write_undo(struct swap *sw, frame_t f, struct swap_undos *u, bool stuck)
+static void write_undo(struct swap *sw, frame_t f, struct swap_undos *u, int err)
 {
     struct pool *p = sw->pool;
     struct frame *fr = frame_of(p, f);
     pte_t entry = swap_entry_of(sw, f);
-    frame_set(fr, FRAME_DIRTY);
+    frame_set(fr, FRAME_DIRTY | (err == -E2BIG ? FRAME_RIGID : 0u));
     uint32_t kept = u->n < SWAP_RESTORE ? u->n : SWAP_RESTORE;
-    for (uint32_t i = 0; i < kept; i++)
-        if (unmap_restore(u->at[i].mm, u->at[i].gfn, entry, u->at[i].was, f))
+    for (uint32_t i = 0; i < kept; i++) {
+        const pte_t was = err == -E2BIG ? pte_without(u->at[i].was, PTE_D) : u->at[i].was;
+        if (unmap_restore(u->at[i].mm, u->at[i].gfn, entry, was, f))
             pool_count(p, CNT_put_back);
+    }
     undos_release(u);
-    if (!swap_take_out(p, f, 0) && stuck)
+    if (!swap_take_out(p, f, 0) && !for_want_of_room(err))
         frame_set(fr, FRAME_STUCK); /* its slot is bad: wait until the entries come and fetch it */
 }
 
@@ -89,7 +98,7 @@ static void write_done(struct store_io *sio, int err)
                &io->undos);
     if (err) {
         pool_count(sw->pool, CNT_write_errors);
-        write_undo(sw, f, &io->undos, true);
+        write_undo(sw, f, &io->undos, err);
         lru_add(sw->pool, f);
     } else {
         undos_release(&io->undos);
@@ -138,8 +147,8 @@ enum swap_out swap_write(struct swap *sw, frame_t f, struct swap_undos *undos)
         write_succeeded(sw, f);
     } else {
         out = SWAP_OUT_FAILED;
-        pool_count(p, r == -ENOSPC || r == -E2BIG ? CNT_no_slot : CNT_write_errors);
-        write_undo(sw, f, undos, r != -ENOSPC && r != -E2BIG);
+        pool_count(p, for_want_of_room(r) ? CNT_no_slot : CNT_write_errors);
+        write_undo(sw, f, undos, r);
     }
     frame_unlock(fr);
     if (out == SWAP_OUT_FREED)

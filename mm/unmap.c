@@ -43,35 +43,54 @@ static bool maps_frame(const struct mm *mm, gfn_t gfn, frame_t f, pte_t *pte)
     return pte_present(*pte) && pte_frame(*pte) == f;
 }
 
-static bool young_at(const struct mapping *m, frame_t f)
-{
-    bool young = false;
-    pte_t pte;
-    mm_lock_ptl(m->mm);
-    if (maps_frame(m->mm, m->gfn, f, &pte)) {
-        young = pte_young(pte);
-        if (young)
-            table_set(m->mm, m->gfn, pte_without(pte, PTE_A));
-        young |= mm_test_clear_young(m->mm, m->gfn);
-    }
-    mm_unlock_ptl(m->mm);
-    return young;
-}
+/* What to do with one mapping; true counts. */
+typedef bool visit(struct pool *p, const struct mapping *m, frame_t f);
 
-bool unmap_test_young(struct pool *p, frame_t f)
+/* Each mapping once: is it true of any? */
+static bool visit_all(struct pool *p, frame_t f, visit *fn)
 {
     struct mapping m[BATCH];
-    bool young = false;
+    bool any = false;
     uint32_t n;
     for (uint32_t skip = 0; (n = mappings_of(p, f, skip, m)) > 0; skip += n) {
         for (uint32_t i = 0; i < n; i++) {
-            young |= young_at(&m[i], f);
+            mm_lock_ptl(m[i].mm);
+            any |= fn(p, &m[i], f);
+            mm_unlock_ptl(m[i].mm);
             mm_put(m[i].mm);
         }
         if (n < BATCH)
             break;
     }
-    return young;
+    return any;
+}
+
+static bool young_at(struct pool *p, const struct mapping *m, frame_t f)
+{
+    (void)p;
+    pte_t pte;
+    if (!maps_frame(m->mm, m->gfn, f, &pte))
+        return false;
+    if (pte_young(pte))
+        table_set(m->mm, m->gfn, pte_without(pte, PTE_A));
+    return mm_test_clear_young(m->mm, m->gfn) || pte_young(pte);
+}
+
+bool unmap_test_young(struct pool *p, frame_t f)
+{
+    return visit_all(p, f, young_at);
+}
+
+static bool dirty_at(struct pool *p, const struct mapping *m, frame_t f)
+{
+    (void)p;
+    pte_t pte;
+    return maps_frame(m->mm, m->gfn, f, &pte) && pte_dirty(pte);
+}
+
+bool unmap_test_dirty(struct pool *p, frame_t f)
+{
+    return visit_all(p, f, dirty_at);
 }
 
 static void unmap_at(struct pool *p, const struct mapping *m, frame_t f, pte_t to,
@@ -85,7 +104,7 @@ static void unmap_at(struct pool *p, const struct mapping *m, frame_t f, pte_t t
     }
     mm_invalidate(m->mm, m->gfn, 1);
     if (pte_dirty(pte))
-        frame_set(frame_of(p, f), FRAME_DIRTY);
+        frame_written(frame_of(p, f));
     if (!pte_none(to)) {
         swap_name(p, to);
         count_add(&m->mm->swapped, 1);
@@ -120,27 +139,22 @@ bool unmap_all(struct pool *p, frame_t f, pte_t to, struct swap_undos *undos)
     return frame_maps(frame_of(p, f)) == 0;
 }
 
+static bool write_protect_at(struct pool *p, const struct mapping *m, frame_t f)
+{
+    pte_t pte;
+    if (!maps_frame(m->mm, m->gfn, f, &pte) || !pte_writable(pte))
+        return false;
+    mm_write_protect(m->mm, m->gfn, 1);
+    if (pte_dirty(pte))
+        frame_written(frame_of(p, f));
+    table_set(m->mm, m->gfn, pte_without(pte, PTE_W | PTE_D));
+    mm_trace(p, MM_EV_WRITE_PROTECT, m->mm, m->gfn, 1);
+    return true;
+}
+
 void unmap_write_protect(struct pool *p, frame_t f)
 {
-    struct mapping m[BATCH];
-    uint32_t n;
-    for (uint32_t skip = 0; (n = mappings_of(p, f, skip, m)) > 0; skip += n) {
-        for (uint32_t i = 0; i < n; i++) {
-            pte_t pte;
-            mm_lock_ptl(m[i].mm);
-            if (maps_frame(m[i].mm, m[i].gfn, f, &pte) && pte_writable(pte)) {
-                mm_write_protect(m[i].mm, m[i].gfn, 1);
-                if (pte_dirty(pte))
-                    frame_set(frame_of(p, f), FRAME_DIRTY);
-                table_set(m[i].mm, m[i].gfn, pte_without(pte, PTE_W | PTE_D));
-                mm_trace(p, MM_EV_WRITE_PROTECT, m[i].mm, m[i].gfn, 1);
-            }
-            mm_unlock_ptl(m[i].mm);
-            mm_put(m[i].mm);
-        }
-        if (n < BATCH)
-            break;
-    }
+    visit_all(p, f, write_protect_at);
 }
 
 bool unmap_restore(struct mm *mm, gfn_t gfn, pte_t entry, pte_t was, frame_t f)

@@ -7,6 +7,8 @@
 
 /* Was the frame used through any entry or any mapping since the last call? Forgets it. */
 bool unmap_test_young(struct pool *p, frame_t f);
+/* Was the frame written through any entry since that entry's D was last gathered? */
+bool unmap_test_dirty(struct pool *p, frame_t f);
 /*
  * Take every entry off the frame, which the caller has locked and holds a ref of: mappers are told,
  * dirty is gathered in FRAME_DIRTY, entries become `to` (a swap entry gets a name more for each),

@@ -353,9 +353,88 @@ Test(mm_swap, b22_page_that_will_not_compress_stays_where_there_is_no_area)
     pte_t was = mm_pte(s.k.mm, 5);
     pool_reclaim(s.k.pool, 1);
     pool_reclaim(s.k.pool, 1);
-    cr_expect_eq(pte_without(was, PTE_A).raw, mm_pte(s.k.mm, 5).raw, "as it was");
+    cr_expect_eq(pte_without(was, PTE_A | PTE_D).raw, mm_pte(s.k.mm, 5).raw,
+                 "as it was, but that the next write will show");
     cr_expect_eq(swap_used(&s), 0);
     cr_expect_geq(counters(&s).put_back, 1);
+    swap_close(&s);
+}
+
+static uint64_t tried(struct swap_kit *s)
+{
+    struct store_stats st;
+    store_get_stats(s->st, &st);
+    return st.bypassed;
+}
+
+/* Reclaim looks at all there is, some times over. */
+static void look(struct swap_kit *s)
+{
+    for (int i = 0; i < 4; i++)
+        pool_reclaim(s->k.pool, 1);
+    kit_audit(&s->k);
+}
+
+Test(mm_swap, b22_page_that_will_not_compress_is_tried_once_until_it_is_written)
+{
+    struct swap_kit s;
+    swap_open(&s, ON_ZPOOL, 64, 256);
+    fill_noise(kit_bytes(&s.k, kit_fault(&s.k, s.k.mm, 5, MM_ACCESS_WRITE).frame), 5);
+    look(&s);
+    cr_expect_eq(tried(&s), 1);
+    const uint64_t refused = counters(&s).no_slot;
+    kit_load(&s.k, s.k.mm, 5);
+    look(&s);
+    cr_expect_eq(tried(&s), 1, "reading it changes nothing");
+    cr_expect_gt(counters(&s).no_slot, refused, "each look is a refusal all the same");
+    kit_store(&s.k, s.k.mm, 5, 1);
+    look(&s);
+    cr_expect_eq(tried(&s), 2, "one word of it was written");
+    put_text(&s, s.k.mm, 5, 7);
+    look(&s);
+    cr_expect(pte_is_swap(mm_pte(s.k.mm, 5)), "what it holds now does compress");
+    expect_text(&s, s.k.mm, 5, 7);
+    swap_close(&s);
+}
+
+Test(mm_swap, b22_page_that_will_not_compress_is_tried_again_after_any_of_its_mappers_wrote)
+{
+    struct swap_kit s;
+    swap_open(&s, ON_ZPOOL, 64, 256);
+    cr_assert_eq(mm_map_anon(s.k.mm, 2000, 1, RW, MM_ANON_SHARED), 0);
+    fill_noise(kit_bytes(&s.k, kit_fault(&s.k, s.k.mm, 2000, MM_ACCESS_WRITE).frame), 5);
+    struct mm *c;
+    cr_assert_eq(mm_fork(s.k.mm, "c", &c), 0);
+    look(&s);
+    cr_expect_eq(tried(&s), 1);
+    kit_load(&s.k, s.k.mm, 2000);
+    look(&s);
+    cr_expect_eq(tried(&s), 1);
+    /* The other one writes, and leaves: its entry with the dirty bit is gone. */
+    kit_store(&s.k, c, 2000, 1);
+    mm_destroy(c);
+    look(&s);
+    cr_expect_eq(tried(&s), 2);
+    cr_expect_eq(kit_load(&s.k, s.k.mm, 2000), 1);
+    swap_close(&s);
+}
+
+Test(mm_swap, b22_page_that_would_not_compress_goes_where_there_is_a_disk_now)
+{
+    struct swap_kit s, disk;
+    struct mm_err err = {""};
+    swap_open(&s, ON_ZPOOL, 64, 256);
+    swap_open(&disk, ON_DISK, 64, 256);
+    fill_noise(kit_bytes(&s.k, kit_fault(&s.k, s.k.mm, 5, MM_ACCESS_WRITE).frame), 5);
+    look(&s);
+    cr_assert(pte_present(mm_pte(s.k.mm, 5)));
+    cr_assert_eq(pool_swapoff(s.k.pool, &err), 0, "%s", err.text);
+    cr_assert_eq(pool_swapoff(disk.k.pool, &err), 0, "%s", err.text);
+    store_freeze(disk.st, false);
+    cr_assert_eq(pool_swapon(s.k.pool, disk.st), 0);
+    swap_out(&s, s.k.mm, 5);
+    cr_assert_eq(pool_swapoff(s.k.pool, &err), 0, "%s", err.text);
+    swap_close(&disk);
     swap_close(&s);
 }
 
