@@ -90,6 +90,9 @@ static void absent(void)
         good = good && inb(ports[i]) == 0xff;
     }
     tap_ok(good, "absent: further serial ports, parallel ports, a joystick");
+    outw(0x510, 5);
+    const unsigned cpus = inb(0x511);
+    tap_ok(cpus == 1 && inb(0x511) == 0, "fw_cfg: one processor");
     outl(0xcf8, 0x8000f800);
     tap_ok(inl(0xcf8) == 0x8000f800 && inl(0xcfc) == 0xffffffff, "PCI: nothing in slot 31");
     if (rt_monitor_present())

@@ -80,19 +80,29 @@ static int tell_memory(struct vm *vm)
     return fwcfg_add_file(&vm->bios.fwcfg, "etc/e820", ram, sizeof ram);
 }
 
+int vm_bios_tell_size(struct vm *vm)
+{
+    static const uint16_t one = 1;
+    struct fwcfg *f = &vm->bios.fwcfg;
+    int rc = fwcfg_init(f, &vm->board.bus);
+    if (!rc)
+        rc = fwcfg_add(f, FWCFG_RAM_SIZE, &vm->opts.ram, sizeof vm->opts.ram);
+    if (!rc)
+        rc = fwcfg_add(f, FWCFG_CPUS, &one, sizeof one);
+    return rc ? rc : fwcfg_add(f, FWCFG_CPUS_MAX, &one, sizeof one);
+}
+
 static int tell(struct vm *vm, const struct vm_bios_opts *o)
 {
-    static const uint16_t one = 1, port = UART_COM1;
+    static const uint16_t port = UART_COM1;
     struct vm_bios *b = &vm->bios;
     struct fwcfg *f = &b->fwcfg;
     int rc;
 
-    if ((rc = fwcfg_init(f, &vm->board.bus)) != 0 ||
-        (rc = fwcfg_add(f, FWCFG_RAM_SIZE, &vm->opts.ram, sizeof vm->opts.ram)) != 0 ||
-        (rc = fwcfg_add(f, FWCFG_CPUS, &one, sizeof one)) != 0 ||
+    if ((rc = vm_bios_tell_size(vm)) != 0 ||
         /* The timer is at the I/O APIC's input 2. */
         (rc = fwcfg_add(f, FWCFG_IRQ0_OVERRIDE, &(uint32_t){1}, 4)) != 0 ||
-        (rc = fwcfg_add(f, FWCFG_CPUS_MAX, &one, sizeof one)) != 0 || (rc = tell_memory(vm)) != 0)
+        (rc = tell_memory(vm)) != 0)
         return rc;
     /* Nobody is asked for a drive: -boot has said it, and waiting takes seconds. */
     rc = fwcfg_add_file(f, "etc/show-boot-menu", &(uint8_t){0}, 1);

@@ -36,6 +36,9 @@ struct vm_bios {
  * 0, or a negative errno with err filled: -ENOEXEC: not the files they should be; -ENOENT and the
  * like. */
 int vm_bios_install(struct vm *vm, const struct vm_bios_opts *o, struct errmsg *err);
+/* Claim fw_cfg's ports and say there how many processors and how much RAM the machine has: for
+ * firmware, and for images that ask like it. 0, or fwcfg_add's errors. */
+int vm_bios_tell_size(struct vm *vm);
 void vm_bios_destroy(struct vm *vm);
 
 /* Does a reset start the firmware again, rather than end the machine? */

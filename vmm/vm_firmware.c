@@ -191,6 +191,9 @@ int vm_firmware_leave(struct vm *vm, struct errmsg *err)
         rc = vm_rom_add(vm, ROM_PAGE, page, sizeof page, err);
     if (rc)
         return rc;
+    rc = vm_bios_tell_size(vm);
+    if (rc)
+        return err_set(err, rc, "what images are told: %s", strerror(-rc));
     rc = gmem_write(&vm->gmem, BDA, bda, sizeof bda);
     return rc ? err_set(err, rc, "no room in the frame pool for a BIOS's data: %s", strerror(-rc))
               : 0;
