@@ -21,6 +21,16 @@ result $? "--serial has what COM1 said, standard output has not"
 has out '^1\.\.' && has out '^in its last line$' && ! grep -q $'\033' "$dir/out"
 result $? "no terminal: COM1, then the screen, plain"
 
+# mov word [0xb8000], 0x0741; cli; hlt
+printf '\x66\xc7\x05\x00\x80\x0b\x00\x41\x07\xfa\xf4' >"$dir/flat"
+"$umbra" run --flat "$dir/flat" -m 4M --engine soft </dev/null >/dev/null 2>"$dir/err"
+has err 'written to its VGA screen and not to COM1: --display text'
+result $? "who sees nothing is told where it is"
+printf '\xfa\xf4' >"$dir/flat"
+"$umbra" run --flat "$dir/flat" -m 4M --engine soft </dev/null >/dev/null 2>"$dir/err"
+! has err 'VGA screen'
+result $? "a blank screen is not worth a word"
+
 "${vga[@]}" --display window </dev/null >/dev/null 2>"$dir/err"
 [ $? -eq 1 ] && has err window
 result $? "a display that there is not"

@@ -17,6 +17,7 @@
 #include "vmm/cmd/run_pages.h"
 #include "vmm/control/client.h"
 #include "vmm/control/control.h"
+#include "vmm/dev/screen.h"
 #include "vmm/explain.h"
 #include "vmm/gdb/gdb.h"
 #include "vmm/pt_print.h"
@@ -436,6 +437,10 @@ static void print_end(const struct run_args *a, struct vm *vm)
     if (!failed && a->quiet)
         return;
     fprintf(stderr, "umbra: %s\n", vm->end_text);
+    if (!a->vm.display && !a->screen_file && !a->quiet && !vm->board.com1.sent &&
+        !screen_blank(&vm->board.vga))
+        fprintf(stderr, "umbra: the guest has written to its VGA screen and not to COM1: --display "
+                        "text shows it, and gives the guest a keyboard\n");
     if (vm->end == VM_END_OOM)
         print_oom(vm, stderr);
     if (vm->end_dump)

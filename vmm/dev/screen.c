@@ -226,3 +226,15 @@ void screen_leave(struct screen *s)
 {
     put(s, "\033[0m\033[?25h\033[?1049l");
 }
+
+bool screen_blank(const struct vga *vga)
+{
+    struct vga_text t;
+    vga_text(vga, &t);
+    for (unsigned i = 0; !t.graphics && i < t.cols * t.rows; i++) {
+        const uint8_t c = (uint8_t)t.cell[i];
+        if (c != ' ' && c != 0 && c != 0xff)
+            return false;
+    }
+    return !t.graphics;
+}

@@ -33,5 +33,7 @@ void screen_leave(struct screen *s);
 
 /* The screen as plain text, without the blanks at the ends of lines and of the whole. */
 void screen_print(const struct vga *vga, FILE *out);
+/* Is it a text screen with nothing on it? */
+bool screen_blank(const struct vga *vga);
 
 #endif

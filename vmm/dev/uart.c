@@ -149,6 +149,7 @@ static void transmit(struct uart *u, uint8_t byte)
         u->thre_pending = true;
         return;
     }
+    u->sent++;
     if (u->tx.count ==
         fifo_size(u)) /* a guest that does not look at THRE: let it wait, boundedly */
         chardev_put(u->line, fifo_pop(&u->tx));

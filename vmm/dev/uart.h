@@ -23,6 +23,7 @@ struct uart {
     uint16_t base;
     struct chardev *line;
     struct line irq;
+    uint64_t sent; /* bytes that the guest has given to the line */
     struct uart_fifo rx, tx;
     uint16_t divisor;
     uint8_t ier, fcr, lcr, mcr, lsr_errors, msr, scr;
