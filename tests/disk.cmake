@@ -29,6 +29,15 @@ foreach(where soft hybrid qemu)
   set_tests_properties(bios_boot.${where} PROPERTIES TIMEOUT 240 LABELS guest SKIP_RETURN_CODE 77)
 endforeach()
 
+# An image in real mode, by each of Linux's old protocols.
+umbra_unit_test(test_dev_fwcfg)
+umbra_unit_test(test_load_real SOURCES load_world.c)
+foreach(where soft hybrid qemu)
+  add_test(NAME real_boot.${where} COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/real_boot.sh $<TARGET_FILE:umbra>
+    ${CMAKE_BINARY_DIR}/guest ${where})
+  set_tests_properties(real_boot.${where} PROPERTIES TIMEOUT 240 LABELS guest SKIP_RETURN_CODE 77)
+endforeach()
+
 umbra_bad_test(drive_missing 2 "nothing.img: cannot open it" -hda /tmp/there/is/nothing.img)
 umbra_bad_test(drive_empty 2 "/dev/null: neither a file nor a block device" -hda /dev/null)
 umbra_bad_test(drive_directory 2 "disk /tmp: " -drive file=/tmp,readonly=on)
@@ -45,7 +54,7 @@ umbra_bad_test(floppy_index 1 "index: '2' is not in 0..1 for a floppy drive" -dr
 umbra_bad_test(floppy_twice 1 "floppy drive 0 is 'a' already" -fda a -drive if=floppy,index=0,file=c)
 umbra_bad_test(floppy_cd 1 "a CD-ROM is no diskette" -drive if=floppy,file=c,media=cdrom)
 umbra_bad_test(boot_letter 1 "give a .floppy., c .disk., d .CD-ROM." -hda x -boot n)
-umbra_bad_test(bios_and_image 1 "start from a drive: not with image" ${GUEST_DIR}/hello.elf -boot c)
+umbra_bad_test(bios_and_image 1 "start from a drive, or an image in real mode: not " ${GUEST_DIR}/hello.elf -boot c)
 umbra_bad_test(bios_missing 2 "firmware /nonexistent/bios: " --bios /nonexistent/bios)
 umbra_bad_test(bios_size 2 "no multiple of 64 KiB" --bios ${CMAKE_SOURCE_DIR}/LICENSE)
 

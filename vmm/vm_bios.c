@@ -12,7 +12,7 @@
 #include "vmm/vm.h"
 
 #define BIOS_STEP   (64u << 10)
-#define BIOS_MAX    (256u << 10)
+#define BIOS_MAX    (16u << 20)  /* from FF000000 on nothing else is there */
 #define BIOS_LOW    (128u << 10) /* of it lie below 1 MiB */
 #define VGABIOS_MAX (64u << 10)
 #define FOUR_GIB    ((gpa_t)1 << 32)
@@ -66,6 +66,8 @@ static int copy_low(struct vm *vm)
     int rc = gmem_fill(&vm->gmem, ROM_FIRST, 0, ROM_LAST + 1 - ROM_FIRST);
     if (!rc)
         rc = gmem_write(&vm->gmem, ROM_LAST + 1 - len, b->bios + b->bios_len - len, len);
+    if (!rc && b->vgabios) /* where the ROM of a video card is */
+        rc = gmem_write(&vm->gmem, ROM_FIRST, b->vgabios, b->vgabios_len);
     return rc;
 }
 
@@ -80,16 +82,55 @@ static int tell_memory(struct vm *vm)
     return fwcfg_add_file(&vm->bios.fwcfg, "etc/e820", ram, sizeof ram);
 }
 
+static int dma_read(void *ctx, uint64_t at, void *buf, size_t len)
+{
+    return gmem_read(ctx, at, buf, len);
+}
+
+static int dma_write(void *ctx, uint64_t at, const void *buf, size_t len)
+{
+    return gmem_write(ctx, at, buf, len);
+}
+
 int vm_bios_tell_size(struct vm *vm)
 {
     static const uint16_t one = 1;
     struct fwcfg *f = &vm->bios.fwcfg;
     int rc = fwcfg_init(f, &vm->board.bus);
     if (!rc)
+        rc = fwcfg_dma_init(&vm->bios.dma, f, &vm->board.bus, dma_read, dma_write, &vm->gmem);
+    if (!rc)
         rc = fwcfg_add(f, FWCFG_RAM_SIZE, &vm->opts.ram, sizeof vm->opts.ram);
     if (!rc)
         rc = fwcfg_add(f, FWCFG_CPUS, &one, sizeof one);
     return rc ? rc : fwcfg_add(f, FWCFG_CPUS_MAX, &one, sizeof one);
+}
+
+static int tell_part(struct fwcfg *f, const struct real_part *p, uint16_t addr, uint16_t size,
+                     uint16_t data)
+{
+    int rc = fwcfg_add(f, addr, &p->addr, sizeof p->addr);
+    if (!rc)
+        rc = fwcfg_add(f, size, &p->len, sizeof p->len);
+    return rc ? rc : fwcfg_lend(f, data, p->bytes, p->len);
+}
+
+/* An image in real mode, with the ROM that starts it: the first that is tried. */
+static int tell_real(struct fwcfg *f, const struct real_image *r)
+{
+    static const char order[] = "/rom@genroms/image.rom\n";
+    uint8_t rom[REAL_ROM_SIZE];
+    int rc;
+
+    real_rom(rom);
+    if ((rc = tell_part(f, &r->kernel, FWCFG_KERNEL_ADDR, FWCFG_KERNEL_SIZE, FWCFG_KERNEL_DATA)) ||
+        (rc = tell_part(f, &r->initrd, FWCFG_INITRD_ADDR, FWCFG_INITRD_SIZE, FWCFG_INITRD_DATA)) ||
+        (rc = tell_part(f, &r->cmdline, FWCFG_CMDLINE_ADDR, FWCFG_CMDLINE_SIZE,
+                        FWCFG_CMDLINE_DATA)) ||
+        (rc = tell_part(f, &r->setup, FWCFG_SETUP_ADDR, FWCFG_SETUP_SIZE, FWCFG_SETUP_DATA)) ||
+        (rc = fwcfg_add_file(f, "genroms/image.rom", rom, sizeof rom)))
+        return rc;
+    return fwcfg_add_file(f, "bootorder", order, sizeof order);
 }
 
 static int tell(struct vm *vm, const struct vm_bios_opts *o)
@@ -108,6 +149,8 @@ static int tell(struct vm *vm, const struct vm_bios_opts *o)
     rc = fwcfg_add_file(f, "etc/show-boot-menu", &(uint8_t){0}, 1);
     if (!rc && b->vgabios)
         rc = fwcfg_add_file(f, "vgaroms/vgabios.bin", b->vgabios, b->vgabios_len);
+    if (!rc && o->real)
+        rc = tell_real(f, o->real);
     if (!rc && o->serial_text)
         rc = fwcfg_add_file(f, "etc/sercon-port", &port, sizeof port);
     return rc;

@@ -11,7 +11,9 @@
 #include <stdint.h>
 
 #include "vmm/dev/fwcfg.h"
+#include "vmm/dev/fwcfg_dma.h"
 #include "vmm/errmsg.h"
+#include "vmm/load/real.h"
 
 struct vm;
 
@@ -19,10 +21,13 @@ struct vm;
 #define VGABIOS_DEFAULT "/usr/share/seabios/vgabios-isavga.bin"
 
 struct vm_bios_opts {
-    const char *bios;    /* a file of 64 to 256 KiB, a multiple of 64 */
+    const char *bios;    /* a file of 64 KiB to 16 MiB, a multiple of 64 KiB */
     const char *vgabios; /* a file of at most 64 KiB; NULL: none */
     bool serial_text;    /* what it shows on the screen goes to COM1 too */
-    char order[4];       /* drive letters as -boot has them: a floppy, c disk, d CD-ROM */
+    /* Started by its 16-bit protocol before any drive is tried; NULL: none. Stays the caller's and
+     * outlives the machine. */
+    const struct real_image *real;
+    char order[4]; /* drive letters as -boot has them: a floppy, c disk, d CD-ROM */
 };
 
 /* Contents of the two files, as they are copied into the machine at each reset. */
@@ -30,6 +35,7 @@ struct vm_bios {
     uint8_t *bios, *vgabios;
     size_t bios_len, vgabios_len;
     struct fwcfg fwcfg;
+    struct fwcfg_dma dma;
 };
 
 /* Install the firmware and bring the processor to its reset state. The machine must not be running.

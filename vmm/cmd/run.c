@@ -145,6 +145,7 @@ struct run_args {
     struct drive_args drives;
     struct run_libvirt libvirt;
     struct vm_bios_opts bios; /* bios.bios NULL: there is an image instead */
+    struct real_image real;   /* bios.real, if that is set */
     const char *modules[IMAGE_MODULES_MAX];
     bool stats, stats_json, pt, json, quiet;
     struct value_range range;
@@ -397,19 +398,8 @@ static int parse(struct run_args *a, int argc, char **argv)
         if (rc)
             return rc;
     }
-    /* Without an image a drive is started from, if there is one. */
-    if (!a->image.path && !a->bios.bios) {
-        if (!drives_any(&a->drives) && !a->bios.order[0])
-            return cmd_usage("run", "which image?");
-        a->bios.bios = BIOS_DEFAULT;
-    }
-    a->vm.no_pci = a->bios.bios != NULL;
-    if (a->image.path && (a->bios.bios || a->bios.order[0]))
-        return cmd_usage("run", "--bios and -boot start from a drive: not with image '%s'",
-                         a->image.path);
-    if (!a->bios.order[0])
-        memcpy(a->bios.order, a->drives.floppy[0].file[0] ? "acd" : "cd",
-               a->drives.floppy[0].file[0] ? 4 : 3);
+    if (!a->image.path && !a->bios.bios && !drives_any(&a->drives) && !a->bios.order[0])
+        return cmd_usage("run", "which image?");
     if (a->pages.size && !a->pages.path)
         return cmd_usage("run", "--trace-size: of which trace? Give --trace FILE too");
     if (a->vm.held && !a->gdb && !a->control)
@@ -417,6 +407,29 @@ static int parse(struct run_args *a, int argc, char **argv)
                          "-S: nobody could resume the machine; give --gdb ADDR or --control PATH");
     a->image.modules = a->modules;
     return 0;
+}
+
+/* Through a BIOS: without an image, if a BIOS is named, or where the image has no other way. */
+static int choose_bios(struct run_args *a)
+{
+    struct errmsg err;
+    const bool real =
+        a->image.path && !a->image.flat && (a->bios.bios || real_wanted(a->image.path));
+    if (a->image.path && !real && (a->bios.bios || a->bios.order[0]))
+        return cmd_usage("run",
+                         "--bios and -boot start from a drive, or an image in real mode: not '%s'",
+                         a->image.path);
+    if (real && real_load(&a->image, a->vm.ram, &a->real, &err) < 0)
+        return cmd_fail("run", UMBRA_EXIT_IMAGE, "%s", err.text);
+    if (real)
+        a->bios.real = &a->real;
+    if ((real || !a->image.path) && !a->bios.bios)
+        a->bios.bios = BIOS_DEFAULT;
+    a->vm.no_pci = a->bios.bios != NULL;
+    if (!a->bios.order[0])
+        memcpy(a->bios.order, a->drives.floppy[0].file[0] ? "acd" : "cd",
+               a->drives.floppy[0].file[0] ? 4 : 3);
+    return UMBRA_EXIT_OK;
 }
 
 /* --- reports --------------------------------------------------------------------------------- */
@@ -576,9 +589,11 @@ static int load_firmware(const struct run_args *a, struct vm *vm)
     const int rc = vm_bios_install(vm, &o, &err);
     if (rc < 0)
         return cmd_fail("run", rc == -ENOMEM ? UMBRA_EXIT_HOST : UMBRA_EXIT_IMAGE, "%s", err.text);
-    if (!a->quiet)
-        fprintf(stderr, "umbra: %s: PC firmware, from reset; engine %s\n", a->bios.bios,
-                vm->engine_why);
+    if (!a->quiet && o.real)
+        fprintf(stderr, "umbra: %s: %s, through %s; engine %s\n", a->image.path, o.real->kind,
+                o.bios, vm->engine_why);
+    else if (!a->quiet)
+        fprintf(stderr, "umbra: %s: PC firmware, from reset; engine %s\n", o.bios, vm->engine_why);
     return UMBRA_EXIT_OK;
 }
 
@@ -680,7 +695,10 @@ static int cmd_run_main(int argc, char **argv)
     int rc = parse(&a, argc, argv);
     if (!rc && a.libvirt.uri)
         rc = run_libvirt_take(&a.libvirt, &a.image, a.modules, &a.vm.ram);
+    if (!rc)
+        rc = choose_bios(&a);
     if (rc) {
+        real_free(&a.real);
         run_libvirt_free(&a.libvirt);
         return rc;
     }
@@ -722,6 +740,7 @@ static int cmd_run_main(int argc, char **argv)
     if (out != stderr)
         rc = close_file(out, "--output", a.output, rc);
     run_libvirt_free(&a.libvirt);
+    real_free(&a.real);
     return rc;
 }
 
@@ -772,7 +791,9 @@ const struct cmd cmd_run = {
         "  -boot LETTERS          without IMAGE: start from a floppy (a), a disk (c) or a CD-ROM "
         "(d), the\n"
         "                         first that can be (with -fda acd, else cd)\n"
-        "  --bios FILE            ... through this BIOS (" BIOS_DEFAULT ")\n"
+        "  --bios FILE            ... through this BIOS (" BIOS_DEFAULT "); with a "
+        "Linux\n"
+        "                         IMAGE: enter it in real mode\n"
         "  --vgabios FILE|none    ... and this video BIOS\n"
         "  --debugcon FILE        what is written to ports 0x402 (the BIOS's log) and 0xe9 goes to "
         "FILE\n"

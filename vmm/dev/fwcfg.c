@@ -1,16 +1,17 @@
 #include "vmm/dev/fwcfg.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { SELECTOR = 0x510, DATA = 0x511 };
-enum { ID_TRADITIONAL = 1 };
 enum {
     ENTRY = 64
 }; /* bytes of a directory entry: size, key, 0, name; numbers highest byte first */
 
-static int add(struct fwcfg *f, uint16_t key, const char *name, const void *data, size_t len)
+static int add(struct fwcfg *f, uint16_t key, const char *name, const void *data, size_t len,
+               bool copy)
 {
     struct fwcfg_item *i = &f->item[f->items];
     if (f->items == FWCFG_ITEMS)
@@ -18,11 +19,12 @@ static int add(struct fwcfg *f, uint16_t key, const char *name, const void *data
     const size_t name_len = strlen(name);
     if (name_len >= sizeof i->name)
         return -EINVAL;
-    i->data = malloc(len ? len : 1);
-    if (!i->data)
+    i->own = copy ? malloc(len ? len : 1) : NULL;
+    if (copy && !i->own)
         return -ENOMEM;
-    if (len)
-        memcpy(i->data, data, len);
+    if (copy && len)
+        memcpy(i->own, data, len);
+    i->data = copy ? i->own : data;
     i->len = len;
     i->key = key;
     memcpy(i->name, name, name_len + 1);
@@ -32,12 +34,17 @@ static int add(struct fwcfg *f, uint16_t key, const char *name, const void *data
 
 int fwcfg_add(struct fwcfg *f, uint16_t key, const void *data, size_t len)
 {
-    return add(f, key, "", data, len);
+    return add(f, key, "", data, len, true);
+}
+
+int fwcfg_lend(struct fwcfg *f, uint16_t key, const void *data, size_t len)
+{
+    return add(f, key, "", data, len, false);
 }
 
 int fwcfg_add_file(struct fwcfg *f, const char *name, const void *data, size_t len)
 {
-    const int rc = add(f, (uint16_t)(FWCFG_FIRST_FILE + f->files), name, data, len);
+    const int rc = add(f, (uint16_t)(FWCFG_FIRST_FILE + f->files), name, data, len, true);
     f->files += rc == 0;
     return rc;
 }
@@ -64,38 +71,58 @@ static uint8_t directory(const struct fwcfg *f, size_t n)
     return 0;
 }
 
-/* Behind an item's end, and of one that is not there, come zeros. */
-static uint8_t next_byte(struct fwcfg *f)
+static const struct fwcfg_item *selected(const struct fwcfg *f)
 {
-    const size_t at = f->at;
-    if (f->at < SIZE_MAX)
-        f->at++;
-    if (f->selected == FWCFG_DIRECTORY)
-        return directory(f, at);
     for (unsigned k = 0; k < f->items; k++)
         if (f->item[k].key == f->selected)
-            return at < f->item[k].len ? f->item[k].data[at] : 0;
-    return 0;
+            return &f->item[k];
+    return NULL;
+}
+
+void fwcfg_select(struct fwcfg *f, uint16_t key)
+{
+    f->selected = key;
+    f->at = 0;
+}
+
+void fwcfg_skip(struct fwcfg *f, size_t len)
+{
+    f->at = len < SIZE_MAX - f->at ? f->at + len : SIZE_MAX;
+}
+
+void fwcfg_take(struct fwcfg *f, void *buf, size_t len)
+{
+    const struct fwcfg_item *i = selected(f);
+    uint8_t *to = buf;
+    if (f->selected == FWCFG_DIRECTORY) {
+        for (size_t n = 0; n < len; n++, fwcfg_skip(f, 1))
+            to[n] = directory(f, f->at);
+        return;
+    }
+    memset(to, 0, len);
+    if (i && f->at < i->len)
+        memcpy(to, i->data + f->at, len < i->len - f->at ? len : i->len - f->at);
+    fwcfg_skip(f, len);
 }
 
 static uint32_t data_in(void *ctx, uint16_t port, unsigned size)
 {
+    uint8_t byte = 0;
     (void)size;
-    return port == DATA ? next_byte(ctx) : 0;
+    if (port == DATA)
+        fwcfg_take(ctx, &byte, 1);
+    return byte;
 }
 
 static void selector_out(void *ctx, uint16_t port, uint32_t val, unsigned size)
 {
-    struct fwcfg *f = ctx;
-    if (port != SELECTOR || size != 2)
-        return;
-    f->selected = (uint16_t)val;
-    f->at = 0;
+    if (port == SELECTOR && size == 2)
+        fwcfg_select(ctx, (uint16_t)val);
 }
 
 int fwcfg_init(struct fwcfg *f, struct bus *bus)
 {
-    static const uint8_t id[4] = {ID_TRADITIONAL};
+    static const uint8_t id[4] = {FWCFG_ID_TRADITIONAL | FWCFG_ID_DMA};
     memset(f, 0, sizeof *f);
     int rc = fwcfg_add(f, FWCFG_SIGNATURE, "QEMU", 4);
     if (!rc)
@@ -113,6 +140,6 @@ int fwcfg_init(struct fwcfg *f, struct bus *bus)
 void fwcfg_destroy(struct fwcfg *f)
 {
     for (unsigned k = 0; k < f->items; k++)
-        free(f->item[k].data);
+        free(f->item[k].own);
     f->items = 0;
 }

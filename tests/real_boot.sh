@@ -1,0 +1,68 @@
+#!/bin/bash
+# real_boot.sh UMBRA GUESTDIR WHERE: guest/bios/real.S as an image of each old kind, started in real mode through
+# SeaBIOS. WHERE: soft, hybrid (with --engine kvm), or qemu, which tests the guest.
+set -u
+umbra=$1 image=$2/bios_real.bin where=$3
+bios=/usr/share/seabios/bios.bin
+case $where in
+    qemu) command -v qemu-system-i386 >/dev/null || { echo "SKIP: no qemu-system-i386 (package qemu-system-x86)"; exit 77; } ;;
+    *) [ -r $bios ] || { echo "SKIP: no $bios (package seabios)"; exit 77; } ;;
+esac
+if [ "$where" = hybrid ] && ! "$umbra" info --json | grep -q '"kvm": {"usable": true'; then
+    echo "SKIP: no usable /dev/kvm on this host"
+    exit 77
+fi
+dir=$(mktemp -d) || exit 1
+trap 'rm -r "$dir"' EXIT
+echo 'initrd of a test' >"$dir/initrd"
+failed=0
+
+# patch FILE OFFSET BYTES: printf's escapes.
+# shellcheck disable=SC2059 # they are meant
+patch() { printf "$3" | dd of="$1" bs=1 seek=$(($2)) conv=notrunc status=none; }
+
+# run NAME ARGS...: the image of that name, which has to be content.
+run() {
+    local name=$1 status
+    shift
+    case $where in
+        soft | hybrid)
+            timeout -k 5 "${GUEST_LIMIT:-100}" "$umbra" run "$dir/$name" -m 16M --display text --serial "$dir/out" \
+                --engine "${where/hybrid/kvm}" "$@" >"$dir/screen" 2>"$dir/err" </dev/null ;;
+        qemu)
+            timeout -k 5 100 qemu-system-i386 -M isapc -accel tcg -m 16 -display none -monitor none \
+                -kernel "$dir/$name" -serial "file:$dir/out" -device isa-debug-exit,iobase=0xf4,iosize=4 "$@" \
+                >"$dir/err" 2>&1 </dev/null ;;
+    esac
+    status=$?
+    if [ $status -eq 99 ] && grep -q '^1\.\.9$' "$dir/out" && [ "$(grep -c '^ok ' "$dir/out")" -eq 9 ]; then
+        echo "ok - $name on $where"
+    else
+        echo "not ok - $name on $where: exit status $status"
+        cat "$dir/err" "$dir/out"
+        failed=1
+    fi
+}
+
+cp "$image" "$dir/high"
+run high -append 'real mode' -initrd "$dir/initrd"
+# Without bit 0 of loadflags: a zImage.
+cp "$image" "$dir/low"
+patch "$dir/low" 0x211 '\0'
+run low -append 'real mode' -initrd "$dir/initrd"
+cp "$dir/low" "$dir/protocol-2.01"
+patch "$dir/protocol-2.01" 0x206 '\1\2'
+run protocol-2.01 -append 'real mode' -initrd "$dir/initrd"
+cp "$image" "$dir/high-2.00"
+patch "$dir/high-2.00" 0x206 '\0\2'
+run high-2.00 -append 'real mode' -initrd "$dir/initrd"
+# QEMU gives such a file no command line.
+if [ "$where" != qemu ]; then
+    cp "$dir/low" "$dir/before-2.00"
+    patch "$dir/before-2.00" 0x202 'none'
+    run before-2.00 -append 'real mode'
+    grep -q '^umbra: .*/before-2.00: Linux (zImage, before protocol 2.00), in real mode, through ' "$dir/err" ||
+        { echo "not ok - what it says of the image"; failed=1; }
+    grep -q 'R$' "$dir/screen" || { echo "not ok - the letter on the screen"; failed=1; }
+fi
+exit $failed
