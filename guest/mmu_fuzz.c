@@ -10,6 +10,8 @@
  *   length=N         events in one world, after which all of it is made anew (500)
  *   pages=N          pages that a bout of memory pressure writes to (64): swaps, where the pool is
  *                    small
+ *   whole            write to all of the 12 MiB that the fuzzed pages lie in, so that 2 MiB runs of
+ *                    frames may back it
  *   tell=N           print the events of world N
  *
  * The guest's own memory is mapped one to one in the first 4 MiB of every address space, with the
@@ -45,12 +47,12 @@ static uint64_t own_tables[2][512] __attribute__((aligned(4096)));
 static uint32_t random_page_la(void)
 {
     return fuzz_paging() ? fuzz.tlb.page[fuzz_rnd(fuzz.tlb.pages)].la
-                         : fuzz_gpa_of_page(fuzz_rnd(FUZZ_PAGES));
+                         : fuzz_gpa_of_page(fuzz_rnd(FUZZ_TABLES));
 }
 
 static uint64_t random_entry(void)
 {
-    uint32_t page = fuzz_gpa_of_page(fuzz_rnd(FUZZ_PAGES)) / PAGE_SIZE;
+    uint32_t page = fuzz_gpa_of_page(fuzz_rnd(FUZZ_TABLES)) / PAGE_SIZE;
     const bool large = fuzz_often(15);
     uint64_t e = (fuzz_often(94) ? PTE_P : 0) | (fuzz_often(80) ? PTE_W : 0) |
                  (fuzz_often(85) ? PTE_U : 0) | (fuzz_often(50) ? PTE_A : 0) |
@@ -58,6 +60,8 @@ static uint64_t random_entry(void)
                  (fuzz_often(20) ? PTE_G : 0) | (fuzz_often(10) ? fuzz_rnd(8) << 9 : 0);
     if (large && (!fuzz.exact || fuzz_often(90)))
         page &= fuzz_pae() ? ~511u : ~1023u;
+    if (large && fuzz_often(40))
+        page = FUZZ_BASE / PAGE_SIZE + FUZZ_CALM + (fuzz_pae() ? fuzz_rnd(2) * 512 : 0);
     if (fuzz.exact && fuzz_often(4))
         page = fuzz.beyond + fuzz_rnd(2) * 1024;
     e |= (uint64_t)page * PAGE_SIZE;
@@ -68,9 +72,10 @@ static uint64_t random_entry(void)
     return e;
 }
 
-static bool event_access(void)
+/* Some access of a page. */
+static bool touch(uint32_t page)
 {
-    struct fuzz_access a = {.la = random_page_la(),
+    struct fuzz_access a = {.la = page,
                             .kind = (enum refmmu_kind)fuzz_rnd(3),
                             .user = fuzz_often(50),
                             .size = 4,
@@ -84,6 +89,11 @@ static bool event_access(void)
     else
         a.la |= FUZZ_DATA;
     return fuzz_access_la(&a);
+}
+
+static bool event_access(void)
+{
+    return touch(random_page_la());
 }
 
 /* Where la's entry is in a table, or in a directory. */
@@ -104,7 +114,7 @@ static uint32_t entry_place(void)
         if (fuzz_page_of(at) >= 0)
             return (uint32_t)at;
     }
-    const uint32_t page = fuzz_gpa_of_page(fuzz_rnd(FUZZ_PAGES));
+    const uint32_t page = fuzz_gpa_of_page(fuzz_rnd(FUZZ_TABLES));
     return page + entry_offset(p->la, fuzz_often(30));
 }
 
@@ -158,9 +168,8 @@ static bool store_part(uint32_t gpa, uint32_t v, unsigned size)
     return true;
 }
 
-static bool event_entry(void)
+static bool change_entry(uint32_t at)
 {
-    const uint32_t at = entry_place();
     const unsigned size = fuzz_entry_size();
     const uint64_t now = changed_entry(fuzz_model_load(NULL, at, size));
 
@@ -172,13 +181,41 @@ static bool event_entry(void)
            (size == 4 || store_part(at + 4, (uint32_t)(now >> 32), 4));
 }
 
-static bool event_invlpg(void)
+static bool event_entry(void)
 {
-    const uint32_t la = random_page_la() | fuzz_rnd(PAGE_SIZE);
+    return change_entry(entry_place());
+}
+
+static void flush_page(uint32_t la)
+{
     FUZZ_TELL("INVLPG %08x", la);
     invlpg(la);
     tlb_invlpg(&fuzz.tlb, la);
+}
+
+static bool event_invlpg(void)
+{
+    flush_page(random_page_la() | fuzz_rnd(PAGE_SIZE));
     return true;
+}
+
+/* What a kernel does most: a page that is in use is mapped anew, flushed or not, and used again. */
+static bool event_remap(void)
+{
+    const uint32_t la = random_page_la();
+    struct refmmu_walk walk;
+
+    if (!touch(la) || (fuzz_often(50) && !touch(la)))
+        return false;
+    tlb_peek(&fuzz.tlb, la, REF_READ, false, &walk);
+    if (walk.steps) {
+        const uint64_t at = walk.step[walk.steps > 1 && fuzz_often(70)].gpa;
+        if (fuzz_page_of(at) >= 0 && !change_entry((uint32_t)at))
+            return false;
+    }
+    if (fuzz_often(70))
+        flush_page(la);
+    return touch(la) && touch(la);
 }
 
 /* MOV to a control register; false: #GP(0). */
@@ -224,7 +261,7 @@ static void put_pdptes(unsigned root)
 {
     for (unsigned i = 1; i < 4; i++) {
         fuzz_put(root, FUZZ_PDPT + 8 * i,
-                 fuzz_gpa_of_page(fuzz_rnd(FUZZ_PAGES)) | (fuzz_often(90) ? PTE_P : 0));
+                 fuzz_gpa_of_page(fuzz_rnd(FUZZ_TABLES)) | (fuzz_often(90) ? PTE_P : 0));
         fuzz_put(root, FUZZ_PDPT + 8 * i + 4, 0);
     }
 }
@@ -324,14 +361,20 @@ static bool event_flood(void)
     return true;
 }
 
-/* Other memory is written, so that a machine with few frames has to take some away. */
+/* Other memory is written, so that a machine with few frames has to take some away; and read, for
+ * it may have been given to somebody else. */
 static bool event_pressure(uint32_t pages)
 {
-    static uint32_t at;
+    static uint32_t at, last[(FUZZ_WINDOW - PRESSURE) / PAGE_SIZE]; /* 0: not written yet */
+
     FUZZ_TELL("pressure");
     for (uint32_t i = 0; i < pages; i++) {
-        store32(PRESSURE + at, fuzz_rnd(UINT32_MAX));
-        at = (at + PAGE_SIZE) % (FUZZ_WINDOW - PRESSURE);
+        const uint32_t la = PRESSURE + at * PAGE_SIZE, was = load32(la);
+        if (last[at] && was != last[at])
+            return fuzz_wrong("memory at %08x is %08x, and should be %08x", la, was, last[at]);
+        last[at] = fuzz_rnd(UINT32_MAX) | 1;
+        store32(la, last[at]);
+        at = (at + 1) % (sizeof last / sizeof *last);
     }
     return true;
 }
@@ -344,10 +387,12 @@ static bool live(uint32_t pressure)
         return false;
     if (!fuzz_paging() && fuzz_often(30))
         return event_paging();
-    if (what < 50)
+    if (what < 40)
         return event_access();
-    if (what < 78)
+    if (what < 60)
         return event_entry();
+    if (what < 78)
+        return event_remap();
     if (what < 85)
         return event_invlpg();
     if (what < 93)
@@ -367,14 +412,21 @@ static void map_own(void)
 {
     for (uint32_t i = 0; i < 1024; i++) {
         const uint32_t la = i * PAGE_SIZE;
-        const uint32_t gpa =
-            la < FUZZ_WINDOW ? la : fuzz_gpa_of_page((la - FUZZ_WINDOW) / PAGE_SIZE);
+        const uint32_t seen = (la - FUZZ_WINDOW) / PAGE_SIZE;
+        const uint32_t gpa = seen < FUZZ_PAGES ? fuzz_gpa_of_page(seen) : la;
         const bool user = la >= (uint32_t)rt_user_start && la < (uint32_t)rt_user_end;
         own_table[i] = gpa | (user ? ALL : ALL & ~PTE_U);
         own_tables[i / 512][i % 512] = own_table[i];
     }
     for (unsigned i = 0; i < 2; i++)
         own_pd[i] = (uint32_t)own_tables[i] | ALL;
+}
+
+/* Paging is off. */
+static void fill_span(void)
+{
+    for (uint32_t i = 0; i < FUZZ_SPAN; i++)
+        store32(FUZZ_BASE + i * PAGE_SIZE + FUZZ_FILL, 0);
 }
 
 /* Paging is off. */
@@ -385,7 +437,7 @@ static void new_memory(void)
         fuzz.model[i][FUZZ_CODE / 4] = TRY_FETCH_CODE;
         fuzz.model[i][FUZZ_TAG / 4] = 0x7a600000 + i;
     }
-    for (unsigned i = 0; i < FUZZ_PAGES; i++)
+    for (unsigned i = 0; i < FUZZ_TABLES; i++)
         for (unsigned k = 0; k < 2 * fuzz.tlb.pages; k++) {
             const uint32_t la = fuzz.tlb.page[k / 2].la;
             const uint32_t at = entry_offset(la, k % 2 != 0);
@@ -435,6 +487,7 @@ static void find_out(void)
         cpuid(0x80000008, r);
         fuzz.mmu.maxphyaddr = r[0] & 0xff;
     }
+    /* Firmware keeps the last of RAM for its tables. */
     fuzz.beyond = (rt_ram_end() + 0x3fffff) / 0x400000 * 1024;
     for (unsigned i = 0; i < sizeof la / sizeof *la; i++)
         la[i] = slots[i / PLACES] | (uint32_t)places[i % PLACES] << 12;
@@ -451,12 +504,14 @@ int main(void)
 
     if (!(cpuid_edx(1) & CPUID1_PSE) || length == 0)
         rt_panic(length ? "the processor has no 4 MiB pages" : "length=0: no world is that short");
-    if (free.start > PRESSURE || rt_ram_end() < FUZZ_BASE + FUZZ_SPAN * PAGE_SIZE)
-        rt_panic("needs RAM from %08x to %08x, has %08x to %08x", PRESSURE,
-                 FUZZ_BASE + FUZZ_SPAN * PAGE_SIZE, free.start, free.end);
     find_out();
+    if (free.start > PRESSURE || fuzz.beyond * PAGE_SIZE < FUZZ_BASE + FUZZ_SPAN * PAGE_SIZE)
+        rt_panic("needs RAM from %08x to %08x, has %08x to %08x", PRESSURE,
+                 FUZZ_BASE + FUZZ_SPAN * PAGE_SIZE, free.start, fuzz.beyond * PAGE_SIZE);
     map_own();
     trap_init();
+    if (rt_option_is("whole", ""))
+        fill_span();
     for (; good && fuzz.did.events < events; fuzz.did.events++) {
         fuzz.event_now = fuzz.did.events % length;
         fuzz.world_now = fuzz.did.events / length;

@@ -3,8 +3,8 @@
 
 struct fuzz fuzz;
 
-static const uint16_t where[] = {0,    1,    2,    511,  512,  513,  514,  1023,
-                                 1024, 1025, 1026, 1535, 1536, 1537, 1538, 2047};
+static const uint16_t where[] = {0,    1,    2,    511,  512,  513,  514,  1023, 1024, 1025, 1026,
+                                 1535, 1536, 1537, 1538, 2047, 2048, 2049, 2559, 2560, 2561, 3071};
 _Static_assert(sizeof where / sizeof *where == FUZZ_PAGES, "one place for each page");
 static uint8_t number_of[FUZZ_SPAN]; /* + 1 */
 

@@ -9,14 +9,20 @@
 #include "tests/tlb_model.h"
 
 enum {
-    FUZZ_BASE = 0x400000, /* the fuzzed pages lie in 8 MiB from here, where the linear pages come
-                             out under large pages; any of them may be a table, and is data too */
-    FUZZ_SPAN = 2048,     /* pages */
-    FUZZ_PAGES = 16,
-    FUZZ_WINDOW = 0x3f0000, /* linear: the fuzzed pages, one after the other */
+    /* The fuzzed pages lie in 12 MiB from here, where the linear pages come out under large pages.
+     */
+    FUZZ_BASE = 0x400000,
+    FUZZ_SPAN = 3072, /* pages */
+    /* So many of the fuzzed pages may be tables, and are data too. The others lie in the last 4
+     * MiB, and are data as long as no odd entry leads there: peace for large pages. */
+    FUZZ_TABLES = 16,
+    FUZZ_PAGES = 22,
+    FUZZ_CALM = 2048,       /* first page of the last 4 MiB */
+    FUZZ_WINDOW = 0x3e0000, /* linear: the fuzzed pages, one after the other */
     FUZZ_DATA = 0x500,      /* offsets in each page that are no entries: written at random; */
     FUZZ_CODE = 0x600,      /* TRY_FETCH_CODE, */
     FUZZ_TAG = 0x604,       /* and the page's number */
+    FUZZ_FILL = 0x700,      /* always 0 */
     FUZZ_PDPT = 0xfe0,      /* of a root page; its directory for two levels is the page */
     FUZZ_ROOTS = 3,         /* pages 0, 1 and 2 */
 };
