@@ -79,13 +79,13 @@ endforeach()
 # come and go all the time, pages shared, and the audits after each tenth trap. A KVM in software does few
 # events; long runs: docs/shadow.md.
 if(UMBRA_SANITIZE)
-  set(mmu_fuzz_events 3000)
+  set(mmu_fuzz_events 2000)
 else()
-  set(mmu_fuzz_events 10000)
+  set(mmu_fuzz_events 6000)
 endif()
 foreach(engine soft hybrid kvm)
   if(engine STREQUAL kvm)
-    set(mmu_fuzz_events 60)
+    set(mmu_fuzz_events 40)
   endif()
   umbra_guest_test(mmu_fuzz ENGINE ${engine} CHECK -g "^1\\.\\." -n "^not ok"
     RUN ${GUEST_DIR}/mmu_fuzz.elf -m 16M -append events=${mmu_fuzz_events} --timeout 100)
