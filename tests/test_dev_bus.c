@@ -2,41 +2,26 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 
+#include "tests/bus_probe.h"
 #include "vmm/dev/exitport.h"
-
-struct probe {
-    uint8_t reg[8];
-    uint16_t base;
-    unsigned ins, outs, last_size;
-    uint32_t last_val;
-};
 
 static uint32_t probe_in(void *ctx, uint16_t port, unsigned size)
 {
     struct probe *p = ctx;
-    uint32_t val = 0;
-    p->ins++;
-    p->last_size = size;
-    for (unsigned i = 0; i < size; i++)
-        val |= (uint32_t)p->reg[port - p->base + i] << (8 * i);
-    return val;
+    return probe_get(p, port - p->first, size);
 }
 
 static void probe_out(void *ctx, uint16_t port, uint32_t val, unsigned size)
 {
     struct probe *p = ctx;
-    p->outs++;
-    p->last_size = size;
-    p->last_val = val;
-    for (unsigned i = 0; i < size; i++)
-        p->reg[port - p->base + i] = (uint8_t)(val >> (8 * i));
+    probe_put(p, port - p->first, val, size);
 }
 
 static struct bus bus;
 
 static int claim(struct probe *p, uint16_t first, uint16_t last, uint8_t sizes)
 {
-    p->base = first;
+    p->first = first;
     return bus_claim(&bus, &(struct bus_range){.name = "probe",
                                                .first = first,
                                                .last = last,
@@ -66,7 +51,7 @@ Test(bus, wide_access_to_byte_device_is_split_low_port_first)
     struct probe p = {0};
     cr_assert_eq(claim(&p, 0x100, 0x107, 1), 0);
     bus_out(&bus, 0x102, 0x44332211, 4);
-    cr_assert_eq(p.outs, 4u);
+    cr_assert_eq(p.writes, 4u);
     cr_assert_eq(p.last_val, 0x44u);
     cr_assert_eq(p.reg[2], 0x11);
     cr_assert_eq(p.reg[5], 0x44);
@@ -79,7 +64,7 @@ Test(bus, wide_access_reaches_wide_device_whole)
     struct probe p = {0};
     cr_assert_eq(claim(&p, 0x100, 0x107, 1 | 2 | 4), 0);
     bus_out(&bus, 0x104, 0xdeadbeef, 4);
-    cr_assert_eq(p.outs, 1u);
+    cr_assert_eq(p.writes, 1u);
     cr_assert_eq(p.last_size, 4u);
     bus_out(&bus, 0x100, 0xffff1234, 2);
     cr_assert_eq(p.last_val, 0x1234u, "bits above the size must not reach the device");
@@ -90,7 +75,7 @@ Test(bus, access_over_a_ranges_end_is_split_and_the_rest_floats)
     struct probe p = {0};
     cr_assert_eq(claim(&p, 0x100, 0x101, 1 | 2 | 4), 0);
     bus_out(&bus, 0x100, 0x44332211, 4);
-    cr_assert_eq(p.outs, 1u);
+    cr_assert_eq(p.writes, 1u);
     cr_assert_eq(p.last_size, 2u);
     cr_assert_eq(bus_in(&bus, 0x100, 4), 0xffff2211u);
     cr_assert_eq(bus_in(&bus, 0x101, 4), 0xffffff22u);
@@ -114,7 +99,7 @@ Test(bus, overlapping_claim_is_refused_whole)
     cr_assert_eq(claim(&b, 0x0fe, 0x100, 1), -EEXIST);
     cr_assert_eq(claim(&b, 0x107, 0x108, 1), -EEXIST);
     cr_assert_eq(bus_in(&bus, 0xfe, 1), 0xffu);
-    cr_assert_eq(b.ins, 0u);
+    cr_assert_eq(b.reads, 0u);
     cr_assert_str_eq(bus_port_name(&bus, 0x107), "probe");
     cr_assert_null(bus_port_name(&bus, 0x108));
 }

@@ -2,35 +2,17 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 
+#include "tests/bus_probe.h"
 #include "vmm/dev/mmio.h"
-
-struct probe {
-    uint8_t reg[16];
-    unsigned reads, writes, last_size;
-    uint32_t last_off, last_val;
-};
 
 static uint32_t probe_read(void *ctx, uint32_t off, unsigned size)
 {
-    struct probe *p = ctx;
-    uint32_t val = 0;
-    p->reads++;
-    p->last_size = size;
-    p->last_off = off;
-    for (unsigned i = 0; i < size; i++)
-        val |= (uint32_t)p->reg[off + i] << 8 * i;
-    return val;
+    return probe_get(ctx, off, size);
 }
 
 static void probe_write(void *ctx, uint32_t off, uint32_t val, unsigned size)
 {
-    struct probe *p = ctx;
-    p->writes++;
-    p->last_size = size;
-    p->last_off = off;
-    p->last_val = val;
-    for (unsigned i = 0; i < size; i++)
-        p->reg[off + i] = (uint8_t)(val >> 8 * i);
+    probe_put(ctx, off, val, size);
 }
 
 static struct mmio bus;
