@@ -3,6 +3,7 @@
 #include <criterion/criterion.h>
 #include <stdlib.h>
 
+#include "tests/dev_pins.h"
 #include "vmm/dev/apic.h"
 
 static struct bus bus;
@@ -10,36 +11,18 @@ static struct mmio mmio;
 static struct pic pic;
 static struct apic apic;
 static uint64_t now;
-static bool intr;
-static unsigned nmis;
-
-static uint64_t get_now(void *ctx)
-{
-    (void)ctx;
-    return now;
-}
-static void on_intr(void *ctx, unsigned n, bool level)
-{
-    (void)ctx;
-    (void)n;
-    intr = level;
-}
-static void on_nmi(void *ctx, unsigned n, bool level)
-{
-    (void)ctx;
-    (void)n;
-    nmis += level;
-}
+static struct pin intr;
+static struct pin nmis;
 
 static void make(bool present)
 {
     bus_init(&bus);
     mmio_init(&mmio);
-    now = nmis = 0;
-    intr = false;
+    now = nmis.rises = 0;
+    intr.level = false;
     cr_assert_eq(pic_init(&pic, &bus, (struct line){apic_pic_intr, &apic, 0}), 0);
-    cr_assert_eq(apic_init(&apic, &bus, &mmio, (struct clock){get_now, NULL}, &pic,
-                           (struct line){on_intr, NULL, 0}, (struct line){on_nmi, NULL, 0},
+    cr_assert_eq(apic_init(&apic, &bus, &mmio, (struct clock){pin_clock, &now}, &pic,
+                           (struct line){pin_drive, &intr, 0}, (struct line){pin_pulse, &nmis, 0},
                            present),
                  0);
 }
@@ -86,9 +69,9 @@ Test(apic, without_apics_the_8259_has_the_pin)
     bus_out(&bus, 0x21, 0xfd, 1);
     cr_assert(apic_may_interrupt(&apic));
     apic_irq(&apic, 1, true);
-    cr_assert(intr);
+    cr_assert(intr.level);
     cr_assert_eq(apic_ack(&apic), 9);
-    cr_assert(!intr);
+    cr_assert(!intr.level);
     cr_assert_eq(apic_ack(&apic), -1);
     apic_set_base(&apic, 0);
     cr_assert_eq(apic_deadline(&apic), CLOCK_NEVER);
@@ -98,11 +81,11 @@ Test(apic, virtual_wire_until_lint0_is_masked)
 {
     bus_out(&bus, 0x21, 0xfd, 1);
     apic_irq(&apic, 1, true);
-    cr_assert(intr);
+    cr_assert(intr.level);
     set(LINT0, 0x10700);
-    cr_assert(!intr && !apic_may_interrupt(&apic));
+    cr_assert(!intr.level && !apic_may_interrupt(&apic));
     set(LINT0, 0x700);
-    cr_assert(intr);
+    cr_assert(intr.level);
     cr_assert_eq(apic_ack(&apic), 9);
 }
 
@@ -111,13 +94,13 @@ Test(apic, the_imcr_takes_the_8259_past_the_apic)
     bus_out(&bus, 0x21, 0xfd, 1);
     set(LINT0, 0x10700);
     apic_irq(&apic, 1, true);
-    cr_assert(!intr);
+    cr_assert(!intr.level);
     bus_out(&bus, 0x22, 0x70, 1);
     cr_assert_eq(bus_in(&bus, 0x23, 1), 1u);
     bus_out(&bus, 0x23, 0, 1);
-    cr_assert(intr);
+    cr_assert(intr.level);
     bus_out(&bus, 0x23, 1, 1);
-    cr_assert(!intr);
+    cr_assert(!intr.level);
 }
 
 Test(apic, input_0_of_the_io_apic_passes_the_8259_too)
@@ -126,7 +109,7 @@ Test(apic, input_0_of_the_io_apic_passes_the_8259_too)
     set(LINT0, 0x10700);
     route(0, 0x700);
     apic_irq(&apic, 1, true);
-    cr_assert(intr);
+    cr_assert(intr.level);
     cr_assert_eq(apic_ack(&apic), 9);
 }
 
@@ -155,7 +138,7 @@ Test(apic, timer_counts_by_its_divider)
     cr_assert_eq(apic_deadline(&apic), now + 800);
     now += 800;
     apic_update(&apic);
-    cr_assert(intr);
+    cr_assert(intr.level);
     cr_assert_eq(apic_ack(&apic), 0x31);
     cr_assert_eq(apic_deadline(&apic), CLOCK_NEVER);
 }
@@ -184,13 +167,13 @@ Test(apic, level_is_asked_again_after_its_end_while_it_stands)
     route(5, 0x8045);
     apic_irq(&apic, 5, true);
     cr_assert_eq(apic_ack(&apic), 0x45);
-    cr_assert(!intr);
+    cr_assert(!intr.level);
     set(EOI, 0);
-    cr_assert(intr);
+    cr_assert(intr.level);
     cr_assert_eq(apic_ack(&apic), 0x45);
     apic_irq(&apic, 5, false);
     set(EOI, 0);
-    cr_assert(!intr);
+    cr_assert(!intr.level);
 }
 
 Test(apic, a_halt_may_end_only_by_what_is_open)
@@ -212,10 +195,10 @@ Test(apic, a_halt_may_end_only_by_what_is_open)
 Test(apic, nmis_by_icr_and_by_input)
 {
     set(ICR, 0x40400);
-    cr_assert_eq(nmis, 1u);
+    cr_assert_eq(nmis.rises, 1u);
     route(7, 0x400);
     apic_irq(&apic, 7, true);
-    cr_assert_eq(nmis, 2u);
+    cr_assert_eq(nmis.rises, 2u);
 }
 
 Test(apic, registers_in_parts)
@@ -250,7 +233,7 @@ Test(apic, random_accesses)
                 apic_set_base(&apic, LAPIC_BASE | (v & 0x800));
             break;
         default: {
-            const bool was = intr;
+            const bool was = intr.level;
             const int vector = apic_ack(&apic);
             cr_assert(vector >= -1 && vector < 256);
             cr_assert_eq(was, vector >= 0);

@@ -5,44 +5,26 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/dev_pins.h"
 #include "vmm/dev/board.h"
 
 static struct board board;
 static struct chardev_mem line;
 static uint64_t now;
-static bool intr;
+static struct pin intr;
 
-static uint64_t get_now(void *ctx)
-{
-    (void)ctx;
-    return now;
-}
-static void on_intr(void *ctx, unsigned n, bool level)
-{
-    (void)ctx;
-    (void)n;
-    intr = level;
-}
-
-static unsigned offs;
-static void on_off(void *ctx, unsigned n, bool level)
-{
-    (void)ctx;
-    (void)n;
-    offs += level;
-}
-
+static struct pin offs;
 static void fresh(void)
 {
     static const char input[] = "some input";
-    const struct board_config c = {.clock = {get_now, NULL},
+    const struct board_config c = {.clock = {pin_clock, &now},
                                    .com1 = &line.c,
-                                   .intr = {on_intr, NULL, 0},
-                                   .off = {on_off, NULL, 0},
+                                   .intr = {pin_drive, &intr, 0},
+                                   .off = {pin_pulse, &offs, 0},
                                    .ram_bytes = 16 << 20};
     chardev_mem_init(&line, input, sizeof input);
     now = 0;
-    intr = false;
+    intr.level = false;
     cr_assert_eq(board_init(&board, &c), 0);
 }
 
@@ -66,22 +48,22 @@ Test(board, dma_registers_are_written_and_read_by_halves)
 Test(board, ways_to_switch_off)
 {
     bus_out(&board.bus, 0x604, 0x2000, 2);
-    cr_assert_eq(offs, 1);
+    cr_assert_eq(offs.rises, 1);
     bus_out(&board.bus, 0xb004, 0x3c00, 2);
-    cr_assert_eq(offs, 2);
+    cr_assert_eq(offs.rises, 2);
     bus_out(&board.bus, 0x4004, 0x3400, 2);
-    cr_assert_eq(offs, 3);
+    cr_assert_eq(offs.rises, 3);
     bus_out(&board.bus, 0x604, 0x0001, 2); /* not that bit */
     bus_out(&board.bus, 0x604, 0xff, 1);
     bus_out(&board.bus, 0x605, 0xff, 1);
     for (const char *c = "Shutdow Shutdown"; *c; c++) {
-        cr_assert_eq(offs, 3);
+        cr_assert_eq(offs.rises, 3);
         bus_out(&board.bus, 0x8900, (uint8_t)*c, 1);
     }
-    cr_assert_eq(offs, 4);
+    cr_assert_eq(offs.rises, 4);
     for (const char *c = "ShuShutdown"; *c; c++)
         bus_out(&board.bus, 0x8900, (uint8_t)*c, 1);
-    cr_assert_eq(offs, 5);
+    cr_assert_eq(offs.rises, 5);
     cr_assert_eq(bus_in(&board.bus, 0x604, 2), 0xffff);
 }
 
@@ -167,7 +149,7 @@ Test(board, random_accesses)
             board_update(&board);
             break;
         default: {
-            const bool was = intr;
+            const bool was = intr.level;
             const int vector = apic_ack(&board.apic);
             cr_assert_eq(was, vector >= 0, "access %u", i);
         }

@@ -2,25 +2,16 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
+#include "tests/dev_pins.h"
 #include "vmm/dev/board.h"
 
 static struct board board;
 static uint64_t ns;
-static bool intr, a20;
+static struct pin intr;
+static bool a20;
 static unsigned resets;
 static int stopped;
 
-static uint64_t now_ns(void *ctx)
-{
-    (void)ctx;
-    return ns;
-}
-static void on_intr(void *ctx, unsigned n, bool level)
-{
-    (void)ctx;
-    (void)n;
-    intr = level;
-}
 static void on_a20(void *ctx, unsigned n, bool level)
 {
     (void)ctx;
@@ -55,11 +46,11 @@ static void start(void)
 {
     ns = 0;
     resets = 0;
-    intr = false;
+    intr.level = false;
     a20 = true;
     stopped = -1;
-    cr_assert_eq(board_init(&board, &(struct board_config){.clock = {now_ns, NULL},
-                                                           .intr = {on_intr, NULL, 0},
+    cr_assert_eq(board_init(&board, &(struct board_config){.clock = {pin_clock, &ns},
+                                                           .intr = {pin_drive, &intr, 0},
                                                            .a20 = {on_a20, NULL, 0},
                                                            .reset = {on_reset, NULL, 0},
                                                            .stop = {on_stop, NULL},
@@ -139,12 +130,12 @@ Test(kbd, keys_interrupt_one_by_one)
 {
     kbd_key(&board.kbd, 0x1e);
     kbd_key(&board.kbd, 0x9e);
-    cr_assert(intr);
+    cr_assert(intr.level);
     cr_assert_eq(pic_ack(&board.pic), 0x21);
     out(0x20, 0x20);
-    cr_assert_not(intr, "one byte, one interrupt");
+    cr_assert_not(intr.level, "one byte, one interrupt");
     cr_assert_eq(in(0x60), 0x1e);
-    cr_assert(intr, "the next byte makes its own edge");
+    cr_assert(intr.level, "the next byte makes its own edge");
     cr_assert_eq(pic_ack(&board.pic), 0x21);
     cr_assert_eq(in(0x60), 0x9e);
     cr_assert_not(has_byte());
@@ -278,7 +269,7 @@ Test(board, timer_interrupts_through_the_pic)
     while (ns < 1000000000) {
         ns = board_deadline(&board);
         board_update(&board);
-        if (intr) {
+        if (intr.level) {
             cr_assert_eq(pic_ack(&board.pic), 0x20);
             out(0x20, 0x20);
             ticks++;
@@ -295,7 +286,7 @@ Test(board, clock_interrupts_through_the_slave)
     out(0x71, 0x12);
     ns = 1000000000;
     board_update(&board);
-    cr_assert(intr);
+    cr_assert(intr.level);
     cr_assert_eq(pic_ack(&board.pic), 0x28);
 }
 
@@ -304,7 +295,7 @@ Test(board, serial_interrupts_and_the_exit_port_stops)
     out(0x21, 0xef);
     out(0x3fc, 0x08);
     out(0x3f9, 0x02);
-    cr_assert(intr);
+    cr_assert(intr.level);
     cr_assert_eq(pic_ack(&board.pic), 0x24);
     out(0xf4, 0x10);
     cr_assert_eq(stopped, 33);
@@ -327,9 +318,10 @@ Test(board, random_port_traffic_is_survived)
         ns += x >> 12 & 0xffff;
         if ((x & 0x70000) == 0) {
             board_update(&board);
-            cr_assert(board_deadline(&board) > ns || intr || board.rtc.irq_level, "time goes on");
+            cr_assert(board_deadline(&board) > ns || intr.level || board.rtc.irq_level,
+                      "time goes on");
         }
-        if (intr && (x & 0x8000))
+        if (intr.level && (x & 0x8000))
             pic_ack(&board.pic);
     }
 }

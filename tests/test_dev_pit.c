@@ -1,27 +1,13 @@
 /* The 8254: counts, waves, latches and gates, tick by tick against the data sheet's diagrams. */
 #include <criterion/criterion.h>
 
+#include "tests/dev_pins.h"
 #include "vmm/dev/pit.h"
 
 static struct bus bus;
 static struct pit pit;
 static uint64_t ns;
-static bool irq;
-static unsigned edges;
-
-static uint64_t now_ns(void *ctx)
-{
-    (void)ctx;
-    return ns;
-}
-
-static void on_irq(void *ctx, unsigned n, bool level)
-{
-    (void)ctx;
-    (void)n;
-    edges += level && !irq;
-    irq = level;
-}
+static struct pin irq;
 
 /* First nanosecond of a tick. */
 static uint64_t tick_ns(uint64_t tick)
@@ -71,12 +57,12 @@ static void gate2(bool on)
 static void start(void)
 {
     at(1000);
-    irq = false;
+    irq.level = false;
     bus_init(&bus);
-    cr_assert_eq(pit_init(&pit, &bus, (struct clock){now_ns, NULL}, (struct line){on_irq, NULL, 0}),
-                 0);
+    cr_assert_eq(
+        pit_init(&pit, &bus, (struct clock){pin_clock, &ns}, (struct line){pin_drive, &irq, 0}), 0);
     pit_update(&pit);
-    edges = 0;
+    irq.rises = 0;
 }
 
 TestSuite(pit, .init = start);
@@ -85,11 +71,11 @@ Test(pit, firmware_leaves_channel_0_at_18_hertz)
 {
     at(1000 + 65535);
     pit_update(&pit);
-    cr_assert_eq(edges, 0u);
+    cr_assert_eq(irq.rises, 0u);
     cr_assert_eq(pit_deadline(&pit), tick_ns(1000 + 65536));
     pass(1);
     pit_update(&pit);
-    cr_assert_eq(edges, 1u);
+    cr_assert_eq(irq.rises, 1u);
 }
 
 Test(pit, mode_0_goes_high_once_at_terminal_count_and_wraps)
@@ -127,17 +113,17 @@ Test(pit, mode_0_gate_suspends)
 Test(pit, mode_0_on_channel_0_interrupts_once)
 {
     program(0, 0, 0, 50);
-    edges = 0;
+    irq.rises = 0;
     cr_assert_eq(pit_deadline(&pit), tick_ns(1050));
     pass(50);
     pit_update(&pit);
-    cr_assert_eq(edges, 1u);
+    cr_assert_eq(irq.rises, 1u);
     cr_assert_eq(pit_deadline(&pit), CLOCK_NEVER);
     pass(1000000);
     pit_update(&pit);
-    cr_assert_eq(edges, 1u);
+    cr_assert_eq(irq.rises, 1u);
     program(0, 0, 0, 50);
-    cr_assert_not(irq, "a new count takes OUT low");
+    cr_assert_not(irq.level, "a new count takes OUT low");
 }
 
 Test(pit, mode_1_is_started_and_restarted_by_the_gate)
@@ -173,39 +159,39 @@ Test(pit, mode_2_is_low_for_the_last_tick_of_each_period)
 Test(pit, mode_2_new_count_waits_for_the_period_to_end)
 {
     program(0, 2, 0, 100);
-    edges = 0;
+    irq.rises = 0;
     pass(30);
     out(0x40, 10);
     out(0x40, 0);
     cr_assert_eq(pit_deadline(&pit), tick_ns(1100));
     pass(70);
     pit_update(&pit);
-    cr_assert_eq(edges, 1u);
+    cr_assert_eq(irq.rises, 1u);
     cr_assert_eq(pit_deadline(&pit), tick_ns(1110));
     pass(10);
     pit_update(&pit);
-    cr_assert_eq(edges, 2u);
+    cr_assert_eq(irq.rises, 2u);
 }
 
 Test(pit, missed_periods_make_one_edge_and_keep_the_phase)
 {
     program(0, 2, 0, 100);
-    edges = 0;
+    irq.rises = 0;
     pass(1050);
     pit_update(&pit);
-    cr_assert_eq(edges, 1u);
+    cr_assert_eq(irq.rises, 1u);
     cr_assert_eq(pit_deadline(&pit), tick_ns(1000 + 1100));
 }
 
 Test(pit, deadlines_met_give_every_edge)
 {
     program(0, 2, 0, 1193);
-    edges = 0;
+    irq.rises = 0;
     for (unsigned i = 0; i < 1000; i++) {
         ns = pit_deadline(&pit);
         pit_update(&pit);
     }
-    cr_assert_eq(edges, 1000u);
+    cr_assert_eq(irq.rises, 1000u);
     cr_assert_eq(ns, tick_ns(1000 + 1193000));
 }
 

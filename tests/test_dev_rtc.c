@@ -2,6 +2,7 @@
 #include <criterion/criterion.h>
 #include <time.h>
 
+#include "tests/dev_pins.h"
 #include "vmm/dev/rtc.h"
 
 #define S 1000000000ull
@@ -9,19 +10,8 @@
 static struct bus bus;
 static struct rtc rtc;
 static uint64_t ns;
-static bool irq;
+static struct pin irq;
 
-static uint64_t now_ns(void *ctx)
-{
-    (void)ctx;
-    return ns;
-}
-static void on_irq(void *ctx, unsigned n, bool level)
-{
-    (void)ctx;
-    (void)n;
-    irq = level;
-}
 static uint8_t rd(uint8_t reg)
 {
     bus_out(&bus, 0x70, reg, 1);
@@ -35,11 +25,11 @@ static void wr(uint8_t reg, uint8_t val)
 
 static void power_on(uint64_t seconds, uint64_t ram)
 {
-    irq = false;
+    irq.level = false;
     ns = 5 * S;
     bus_init(&bus);
-    cr_assert_eq(rtc_init(&rtc, &bus, (struct clock){now_ns, NULL}, (struct line){on_irq, NULL, 8},
-                          seconds, ram),
+    cr_assert_eq(rtc_init(&rtc, &bus, (struct clock){pin_clock, &ns},
+                          (struct line){pin_drive, &irq, 8}, seconds, ram),
                  0);
 }
 
@@ -217,10 +207,10 @@ Test(rtc, update_ended_interrupts_each_second_until_c_is_read)
     cr_assert_eq(rtc_deadline(&rtc), 6 * S);
     ns = 6 * S;
     rtc_update(&rtc);
-    cr_assert(irq);
+    cr_assert(irq.level);
     cr_assert_eq(rtc_deadline(&rtc), CLOCK_NEVER);
     cr_assert_eq(rd(12) & 0x90, 0x90);
-    cr_assert_not(irq);
+    cr_assert_not(irq.level);
     cr_assert_eq(rd(12) & 0x90, 0);
     cr_assert_eq(rtc_deadline(&rtc), 7 * S);
 }
@@ -235,7 +225,7 @@ Test(rtc, periodic_rates)
         for (uint64_t due; (due = rtc_deadline(&rtc)) <= 6 * S; ticks++) {
             ns = due;
             rtc_update(&rtc);
-            cr_assert(irq, "a deadline brings its interrupt");
+            cr_assert(irq.level, "a deadline brings its interrupt");
             cr_assert_eq(rd(12) & 0xc0, 0xc0);
         }
         cr_assert_eq(ticks, 32768u >> (rate - 1), "rate %u", rate);
@@ -258,24 +248,24 @@ Test(rtc, alarm_matches_exactly_or_by_wildcard)
     for (unsigned i = 0; i < 4; i++) {
         ns += S;
         rtc_update(&rtc);
-        cr_assert_not(irq, "second %u", i);
+        cr_assert_not(irq.level, "second %u", i);
     }
     ns += S; /* 00:00:03 */
     rtc_update(&rtc);
-    cr_assert(irq);
+    cr_assert(irq.level);
     cr_assert_eq(rd(12) & 0xa0, 0xa0);
     wr(3, 0xc0);
     wr(5, 0xff);
     ns += 60 * S;
     rtc_update(&rtc);
-    cr_assert(irq, "every minute's third second");
+    cr_assert(irq.level, "every minute's third second");
 }
 
 Test(rtc, flags_come_without_their_enables_but_no_interrupt)
 {
     ns += 2 * S;
     rtc_update(&rtc);
-    cr_assert_not(irq);
+    cr_assert_not(irq.level);
     cr_assert_eq(rd(12) & 0xd0, 0x50);
 }
 

@@ -2,6 +2,7 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
+#include "tests/dev_pins.h"
 #include "vmm/dev/uart.h"
 
 enum { DATA, IER, IIR, LCR, MCR, LSR, MSR, SCR, FCR = IIR };
@@ -9,16 +10,7 @@ enum { DATA, IER, IIR, LCR, MCR, LSR, MSR, SCR, FCR = IIR };
 static struct bus bus;
 static struct uart uart;
 static struct chardev_mem line;
-static bool irq;
-static unsigned edges;
-
-static void on_irq(void *ctx, unsigned n, bool level)
-{
-    (void)ctx;
-    cr_assert_eq(n, 4u);
-    edges += level && !irq;
-    irq = level;
-}
+static struct pin irq;
 
 static uint8_t rd(unsigned reg)
 {
@@ -31,12 +23,12 @@ static void wr(unsigned reg, uint8_t val)
 
 static void power_on(const char *input)
 {
-    irq = false;
-    edges = 0;
+    irq.level = false;
+    irq.rises = 0;
     bus_init(&bus);
     chardev_mem_init(&line, input, strlen(input));
-    cr_assert_eq(uart_init(&uart, &bus, UART_COM1, &line.c, (struct line){on_irq, NULL, 4}, "com1"),
-                 0);
+    cr_assert_eq(
+        uart_init(&uart, &bus, UART_COM1, &line.c, (struct line){pin_drive, &irq, 4}, "com1"), 0);
 }
 
 static void start(void)
@@ -129,47 +121,47 @@ Test(uart, data_interrupt_needs_trigger_level_and_timeout_covers_the_rest)
     wr(MCR, 0x08);
     wr(IER, 0x01);
     uart_poll(&uart);
-    cr_assert(irq);
+    cr_assert(irq.level);
     cr_assert_eq(rd(IIR), 0xc4);
     rd(DATA);
     rd(DATA);
     cr_assert_eq(rd(IIR), 0xcc, "three bytes left, below the trigger: character time-out");
     rd(DATA);
     rd(DATA);
-    cr_assert(irq);
+    cr_assert(irq.level);
     rd(DATA);
-    cr_assert(!irq);
+    cr_assert(!irq.level);
     cr_assert_eq(rd(IIR), 0xc1);
 }
 
 Test(uart, interrupts_reach_the_bus_whatever_out2_is)
 {
     wr(IER, 0x02);
-    cr_assert(irq);
+    cr_assert(irq.level);
     wr(MCR, 0x08);
-    cr_assert(irq);
+    cr_assert(irq.level);
     wr(MCR, 0x00);
-    cr_assert(irq);
-    cr_assert_eq(edges, 1u);
+    cr_assert(irq.level);
+    cr_assert_eq(irq.rises, 1u);
 }
 
 Test(uart, transmitter_interrupt_on_enable_cleared_by_iir_and_raised_by_each_byte)
 {
     wr(MCR, 0x08);
     wr(IER, 0x02);
-    cr_assert(irq);
+    cr_assert(irq.level);
     cr_assert_eq(rd(IIR), 0x02);
-    cr_assert_not(irq, "reading IIR takes it back");
+    cr_assert_not(irq.level, "reading IIR takes it back");
     cr_assert_eq(rd(IIR), 0x01);
     wr(DATA, 'x');
-    cr_assert(irq);
+    cr_assert(irq.level);
     wr(DATA, 'y');
-    cr_assert(irq);
-    cr_assert_eq(edges, 3u, "each byte makes an edge, even when IIR was not read between");
+    cr_assert(irq.level);
+    cr_assert_eq(irq.rises, 3u, "each byte makes an edge, even when IIR was not read between");
     wr(IER, 0x00);
-    cr_assert_not(irq);
+    cr_assert_not(irq.level);
     wr(IER, 0x02);
-    cr_assert(irq, "enabling it again while empty raises it again");
+    cr_assert(irq.level, "enabling it again while empty raises it again");
 }
 
 Test(uart, stuck_line_fills_the_transmitter_and_clears_thre)
