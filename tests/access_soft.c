@@ -1,23 +1,19 @@
 /*
  * See access_soft.h. Guest-physical memory below ACCESS_OURS:
  *
- *   0x0000  page table of the identity map (PAE: two of them)   0x4000  IDT
- *   0x3000  GDT                                                 0x5000  TSS
- *   0x6000  the instructions that access                        0x8000  top of the ring-0 stack
- *   0x9000  #PF handler (never run: delivery ends there)
+ *   0x3000  GDT                                                 0x4000  IDT
+ *   0x5000  TSS                                                 0x9000  #PF handler (never run:
+ *   what access_cpu.h names                                             delivery ends there)
  */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/access_cpu.h"
 #include "tests/access_soft.h"
 #include "tests/soft_env.h"
-#include "vmm/cpu/regs.h"
 
-enum { TABLE = 0, GDT = 0x3000, IDT = 0x4000, TSS = 0x5000, CODE = 0x6000, STACK = 0x8000 };
-enum { HANDLER = 0x9000, READ_AT = CODE, WRITE_AT = CODE + 0x10 };
-enum { SEL_KCODE = 8, SEL_KDATA = 0x10, SEL_UCODE = 0x1b, SEL_UDATA = 0x23, SEL_TSS = 0x28 };
-enum { ENTRY_ALL = 0x67 }; /* P W U A D */
+enum { GDT = 0x3000, IDT = 0x4000, TSS = 0x5000, HANDLER = 0x9000, SEL_TSS = 0x28 };
 
 struct access_soft {
     struct senv *e;
@@ -125,38 +121,20 @@ static void put_tables(struct senv *e, const struct access_case *c)
     store(e, access_pte_gpa(c), c->pte, size);
 }
 
-static void set_seg(struct seg *g, uint16_t sel, unsigned type, unsigned dpl)
-{
-    *g = (struct seg){.sel = sel,
-                      .attr = (uint16_t)(SA_P | SA_S | SA_G | SA_DB | type | dpl << SA_DPL_SHIFT),
-                      .limit = UINT32_MAX};
-}
-
 static void set_cpu(struct access_soft *s, const struct access_case *c)
 {
     struct cpu *cpu = &s->e->cpu;
-    const unsigned dpl = c->user ? 3 : 0;
 
-    cpu_set_flat(cpu, 0);
-    cpu->cpl = (uint8_t)dpl;
-    for (int i = 0; i < SEG_COUNT; i++)
-        set_seg(&cpu->seg[i], c->user ? SEL_UDATA : SEL_KDATA, SA_RW | SA_ACCESSED, dpl);
-    set_seg(&cpu->seg[SEG_CS], c->user ? SEL_UCODE : SEL_KCODE, SA_CODE | SA_RW | SA_ACCESSED, dpl);
+    access_set_cpu(cpu, c);
     cpu->gdtr = (struct desc_table){.base = GDT, .limit = 0x2f};
     cpu->idtr = (struct desc_table){.base = IDT, .limit = 8 * 32 - 1};
     cpu->tr =
         (struct seg){.sel = SEL_TSS, .attr = SA_P | ST_TSS32_BUSY, .base = TSS, .limit = 0x67};
-    cpu->cr0 = s->m.cr0 = c->cr0;
-    cpu->cr4 = s->m.cr4 = c->cr4;
-    cpu->cr3 = s->m.cr3 = c->pae ? ACCESS_PDPT : ACCESS_PD;
-    cpu->efer = c->nxe ? EFER_NXE : 0;
-    s->m.nxe = c->nxe;
     cpu->cr2 = 0xdead;
-    cpu->gpr[R_ESI] = ACCESS_LA;
-    cpu->gpr[R_ESP] = STACK - 0x800;
-    cpu->eip = c->kind == REF_FETCH   ? (uint32_t)ACCESS_LA
-               : c->kind == REF_WRITE ? (uint32_t)WRITE_AT
-                                      : (uint32_t)READ_AT;
+    s->m.cr0 = cpu->cr0;
+    s->m.cr4 = cpu->cr4;
+    s->m.cr3 = cpu->cr3;
+    s->m.nxe = c->nxe;
 }
 
 /* Deliver the #PF through the guest's IDT; CR2, error code, EIP and CS on the stack are the guest's

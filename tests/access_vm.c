@@ -1,20 +1,12 @@
-/*
- * See access_vm.h. Guest-physical memory below ACCESS_OURS:
- *
- *   0x0000  page table of the identity map (PAE: two of them)   0x6000  the instructions that
- * access
- */
+/* See access_vm.h. */
 #include <criterion/criterion.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "mm/reclaim.h"
+#include "tests/access_cpu.h"
 #include "tests/access_vm.h"
 #include "vmm/soft_engine.h"
-
-enum { TABLE = 0, CODE = 0x6000, READ_AT = CODE, WRITE_AT = CODE + 0x10, STACK = 0x8000 };
-enum { SEL_KCODE = 8, SEL_KDATA = 0x10, SEL_UCODE = 0x1b, SEL_UDATA = 0x23 };
-enum { ENTRY_ALL = 0x67 }; /* P W U A D */
 
 struct access_vm {
     struct vm *vm;
@@ -119,38 +111,6 @@ static void put_tables(struct access_vm *a, const struct access_case *c)
     put(a, access_pte_gpa(c), &c->pte, size);
 }
 
-static void set_seg(struct seg *g, uint16_t sel, unsigned type, unsigned dpl)
-{
-    *g = (struct seg){.sel = sel,
-                      .attr = (uint16_t)(SA_P | SA_S | SA_G | SA_DB | type | dpl << SA_DPL_SHIFT),
-                      .limit = UINT32_MAX};
-}
-
-static void set_cpu(struct access_vm *a, const struct access_case *c)
-{
-    struct cpu *cpu = &a->vm->cpu;
-    const unsigned dpl = c->user ? 3 : 0;
-
-    cpu_set_flat(cpu, 0);
-    cpu->cpl = (uint8_t)dpl;
-    for (int i = 0; i < SEG_COUNT; i++)
-        set_seg(&cpu->seg[i], c->user ? SEL_UDATA : SEL_KDATA, SA_RW | SA_ACCESSED, dpl);
-    set_seg(&cpu->seg[SEG_CS], c->user ? SEL_UCODE : SEL_KCODE, SA_CODE | SA_RW | SA_ACCESSED, dpl);
-    cpu->cr0 = c->cr0;
-    cpu->cr4 = c->cr4;
-    cpu->cr3 = c->pae ? ACCESS_PDPT : ACCESS_PD;
-    cpu->efer = c->nxe ? EFER_NXE : 0;
-    memset(cpu->pdpte, 0, sizeof cpu->pdpte);
-    if (c->pae)
-        cpu->pdpte[0] = ACCESS_PD | 1;
-    cpu->gpr[R_EAX] = 0xf4f4f490; /* what a write leaves is what a fetch expects: NOP, HLT */
-    cpu->gpr[R_ESI] = ACCESS_LA;
-    cpu->gpr[R_ESP] = STACK - 0x800;
-    cpu->eip = c->kind == REF_FETCH   ? (uint32_t)ACCESS_LA
-               : c->kind == REF_WRITE ? (uint32_t)WRITE_AT
-                                      : (uint32_t)READ_AT;
-}
-
 /* What a load of CR3 does. */
 static void flush(struct access_vm *a)
 {
@@ -220,7 +180,8 @@ static bool run(void *ctx, const struct access_case *c, struct access_result *r)
     *r = (struct access_result){0};
     if (!c->again)
         put_tables(a, c);
-    set_cpu(a, c);
+    access_set_cpu(&a->vm->cpu, c);
+    a->vm->cpu.gpr[R_EAX] = 0xf4f4f490; /* what a write leaves is what a fetch expects: NOP, HLT */
     if (!c->again)
         flush(a);
     if (do_access(a, c, r) < 0 || !sound(a))
