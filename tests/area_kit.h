@@ -13,15 +13,13 @@
 
 #include "mm/area.h"
 #include "mm/store.h"
+#include "tests/rng.h"
 
 #define KIT_PAGE __attribute__((aligned(4096)))
 
 static inline uint64_t kit_rand(uint64_t *s)
 {
-    *s ^= *s << 13;
-    *s ^= *s >> 7;
-    *s ^= *s << 17;
-    return *s * 0x2545f4914f6cdd1dull;
+    return rng_next(s) * 0x2545f4914f6cdd1dull;
 }
 
 /* A page that does not compress. */

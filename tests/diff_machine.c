@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "tests/rng.h"
 #include "vmm/kvm/kvm.h"
 #include "vmm/soft_engine.h"
 
@@ -127,8 +128,8 @@ static void fill_window(struct diff_machine *m)
     for (unsigned i = 0; i < diff_n_pages; i++) {
         uint8_t *page = page_at(m, diff_pages[i].la);
         for (unsigned k = 0; k < PAGE_SIZE; k++) {
-            x ^= x << 13, x ^= x >> 7, x ^= x << 17;
-            page[k] = diff_pages[i].prot & PROT_EXEC ? 0xf4 : (uint8_t)(x >> 32);
+            const uint8_t byte = (uint8_t)(rng_next(&x) >> 32);
+            page[k] = diff_pages[i].prot & PROT_EXEC ? 0xf4 : byte;
         }
     }
 }

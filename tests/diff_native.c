@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "tests/diff_case.h"
+#include "tests/rng.h"
 #include "tests/soft_env.h"
 
 enum {
@@ -97,8 +98,7 @@ static int map_window(struct diff *d)
         return -ENOMEM;
     uint64_t x = 88172645463325252u;
     for (uint32_t i = 0; i < window_bytes(); i++) {
-        x ^= x << 13, x ^= x >> 7, x ^= x << 17;
-        d->pristine[i] = (uint8_t)(x >> 32);
+        d->pristine[i] = (uint8_t)(rng_next(&x) >> 32);
     }
     memset(d->pristine, 0xf4, 2 * PAGE_SIZE); /* HLT: #GP for user code */
     memcpy(d->alias, d->pristine, window_bytes());

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "tests/native32.h"
+#include "tests/rng.h"
 #include "tests/soft_env.h"
 
 enum {
@@ -47,15 +48,12 @@ static uint64_t rng;
 
 static uint32_t rnd(void)
 {
-    rng ^= rng << 13;
-    rng ^= rng >> 7;
-    rng ^= rng << 17;
-    return (uint32_t)(rng >> 16);
+    return rng_u32(&rng);
 }
 
 static uint32_t below(uint32_t n)
 {
-    return rnd() % n;
+    return rng_below(&rng, n);
 }
 
 static bool one_in(uint32_t n)

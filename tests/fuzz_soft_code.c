@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/rng.h"
 #include "tests/soft_env.h"
 
 enum {
@@ -30,10 +31,7 @@ static uint64_t state;
 
 static uint32_t rnd(void)
 {
-    state ^= state << 13;
-    state ^= state >> 7;
-    state ^= state << 17;
-    return (uint32_t)(state >> 16);
+    return rng_u32(&state);
 }
 
 /* --- the world ---------------------------------------------------------------------------------

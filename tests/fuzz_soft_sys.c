@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/rng.h"
 #include "tests/soft_world.h"
 
 enum { STEPS = 300, TSS2_FAR = 0xe800, CODE2 = 0x1200, MAX_MISSES = 400 };
@@ -20,15 +21,12 @@ static uint64_t rng;
 
 static uint32_t rnd(void)
 {
-    rng ^= rng << 13;
-    rng ^= rng >> 7;
-    rng ^= rng << 17;
-    return (uint32_t)(rng >> 16);
+    return rng_u32(&rng);
 }
 
 static uint32_t below(uint32_t n)
 {
-    return rnd() % n;
+    return rng_below(&rng, n);
 }
 
 static bool one_in(uint32_t n)

@@ -14,6 +14,7 @@
 #include "mm/swap_int.h"
 #include "mm/unmap.h"
 #include "tests/mm_kit.h"
+#include "tests/rng.h"
 
 #ifndef SWAP_KIT_DIR
 #define SWAP_KIT_DIR "/tmp" /* where area files are made */
@@ -131,9 +132,7 @@ static inline void fill_noise(uint8_t *page, uint64_t seed)
 {
     uint64_t x = seed * 0x9e3779b97f4a7c15u + 1;
     for (unsigned i = 0; i < PAGE_SIZE; i += 8) {
-        x ^= x << 13;
-        x ^= x >> 7;
-        x ^= x << 17;
+        rng_next(&x);
         memcpy(page + i, &x, 8);
     }
 }

@@ -13,6 +13,7 @@
 
 #include "mm/area.h"
 #include "mm/store.h"
+#include "tests/rng.h"
 
 #define CHECK(cond)                                                                                \
     do {                                                                                           \
@@ -33,10 +34,7 @@ struct town {
 
 static uint64_t next(uint64_t *s)
 {
-    *s ^= *s << 13;
-    *s ^= *s >> 7;
-    *s ^= *s << 17;
-    return *s * 0x2545f4914f6cdd1dull;
+    return rng_next(s) * 0x2545f4914f6cdd1dull;
 }
 
 static void content(void *page, uint64_t seed)
