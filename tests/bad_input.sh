@@ -67,7 +67,7 @@ done
 truncate -s 3000M "$dir/sparse"
 check 'an image of 3 GB of zeros' 2 'not an image that is known' "$dir/sparse"
 check '3 GB, flat, over a pool of 2 MiB' 2 'pool is used up' --flat "$dir/sparse" -m 3584M --pool 2M
-check 'a module of 3 GB' 2 '3145728000 bytes, but at most' "$hello" -initrd "$dir/sparse"
+check 'a module of 3 GB' 2 'module of 0xbb800000 bytes does not fit' "$hello" -initrd "$dir/sparse"
 check 'a module of 3 GB that RAM holds, but not the pool' 2 'pool is used up' "$hello" -m 3584M --pool 2M -initrd "$dir/sparse"
 
 # A sound image with one lie in its ELF header: offset, bytes, and the field that is named.

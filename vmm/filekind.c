@@ -11,7 +11,10 @@ enum { MAGIC_MAX = 8 };
 
 #define CONVERT "qemu-img convert -O raw makes a raw one, which -hda takes"
 
-/* In this order: a CD-ROM that also starts as a disk has both marks. */
+#define NO_I386 "the machine is an i386: take a kernel for i386 (686)"
+
+/* In this order: a CD-ROM that also starts as a disk has both marks, and so has a kernel for
+ * another machine that is EFI's as well. */
 static const struct known {
     off_t at;
     uint8_t len;
@@ -29,7 +32,19 @@ static const struct known {
     {0, 8, "vhdxfile", {"a VHDX image", CONVERT, true}},
     {0, 8, "conectix", {"a VHD image", CONVERT, true}},
     {64, 4, "\x7f\x10\xda\xbe", {"a VDI image", CONVERT, true}},
+    {0x24, 4, "\x18\x28\x6f\x01", {"a zImage for ARM", NO_I386, false}},
+    {0x38, 4, "ARM\x64", {"an Image for ARM64", NO_I386, false}},
+    {0x30, 5, "RISCV", {"an Image for RISC-V", NO_I386, false}},
+    {0,
+     4,
+     "\x27\x05\x19\x56",
+     {"a uImage for U-Boot", "take the kernel for i386 that it was made of", false}},
     {0x8001, 5, "CD001", {"an image of a CD-ROM", "start it with -cdrom", false}},
+    {0,
+     2,
+     "MZ",
+     {"a program for EFI, Windows or DOS",
+      "the machine has none of them: take a kernel that is a bzImage, Multiboot or an ELF", false}},
     {510,
      2,
      "\x55\xaa",

@@ -17,7 +17,7 @@ static int open_module(struct loading *l, unsigned n, const char *string, struct
         return load_refuse(l, -EINVAL, "module %u names no file", n);
     memcpy(path, string, len);
     path[len] = '\0';
-    return load_file_open(f, path, l->g->bytes, l->err);
+    return load_file_open(f, path, LOAD_FILE_MAX, l->err); /* what fits is put_module's question */
 }
 
 /* Load an open module to a place below end. */

@@ -50,9 +50,9 @@ static int read_entry(const struct loading *l, const struct elf_image *elf, uint
     *entry = load_u32(desc);
     if (load_u32(desc + 4) != 0 || !elf_executable(elf, *entry))
         return load_refuse(l, -ENOEXEC,
-                           "PVH entry %#x%08x lies in no executable segment that the file has "
+                           "PVH entry %#llx lies in no executable segment that the file has "
                            "content for",
-                           load_u32(desc + 4), *entry);
+                           (unsigned long long)load_u32(desc + 4) << 32 | *entry);
     return 0;
 }
 
