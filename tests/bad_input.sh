@@ -103,6 +103,11 @@ code 'prefixes without an instruction, up to the end of RAM' 4 'EIP=' '\x66\x66\
 code 'an instruction that the end of RAM cuts' 4 'EIP=000fffff' '\xb8' --flat=0xfffff -m 1M
 code 'a jump to the last byte of 4 GiB' 4 'EIP=ffffffff' '\xb8\xff\xff\xff\xff\xff\xe0' --flat
 code 'an undefined instruction' 4 'triple fault' '\x0f\x0b' --flat
+for line in 'umbra: .*triple fault: vector 13 \(error 0x43\) while a double fault' 'EAX=00000000 EBX=' 'EIP=00100000 EFL=' 'CS =0008 ' \
+    'IDT=     00000000 00000000' 'CR0=00000011 CR2='; do
+    grep -qE "^$line" "$dir/out"
+    result $? "it says what the last trap was, and the registers: $line"
+done
 # mov byte [next], hlt; next: jmp next
 code 'code that changes the next instruction' 0 "$halted" '\xc6\x05\x07\x00\x10\x00\xf4\xeb\xfe' --flat
 # mov dword [next], nop hlt nop nop; next: mov al, 17; jmp $: "next" has its second byte in another page.
