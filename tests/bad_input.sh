@@ -30,7 +30,8 @@ printf x >"$dir/one"
 mkfifo "$dir/fifo"
 
 # Command lines.
-check 'one byte of memory' 1 '^umbra run: guest memory of 1 bytes: give' "$hello" -m 1
+check 'a byte too few of memory' 1 '^umbra run: guest memory of 1048575 bytes: give' "$hello" -m 1048575
+check 'a page of memory' 1 '^umbra run: guest memory of 4096 bytes: give' "$hello" -m 4096
 check 'no whole pages of memory' 1 'guest memory of 16777217 bytes' "$hello" -m 16777217
 check 'memory without an end' 1 'more than 64 bits' "$hello" -m 99999999999999999999G
 check 'a pool of nothing' 1 "^umbra run: --pool: '0'" "$hello" --pool 0

@@ -133,6 +133,7 @@ umbra_bad_test(pool_too_small_for_image 2 "pool" ${GUEST_DIR}/hello.elf --pool 1
 umbra_bad_test(unknown_engine 1 "engine" ${GUEST_DIR}/hello.elf --engine xen)
 # Odd command lines, files that lie, and code at odds with the processor; on kvm the same.
 umbra_script_test(bad_input LABEL guest TIMEOUT 300)
+umbra_script_test(qemu_words LABEL guest TIMEOUT 120)
 # Each field of each protocol's headers, at 0, at its limits and beyond.
 umbra_script_test(bad_images LABEL guest TIMEOUT 300)
 add_test(NAME bad_input.native

@@ -20,12 +20,18 @@ static bool is_option(const char *word)
     return word[0] == '-' && word[1] != 0;
 }
 
-static const struct opt *find(const struct opts *o, const char *name, size_t len)
+static const struct opt *find_in(const struct opt *table, const char *name, size_t len)
 {
-    for (const struct opt *t = o->table; t->name; t++)
+    for (const struct opt *t = table; t && t->name; t++)
         if (strlen(t->name) == len && memcmp(t->name, name, len) == 0)
             return t;
     return NULL;
+}
+
+static const struct opt *find(const struct opts *o, const char *name, size_t len)
+{
+    const struct opt *t = find_in(o->table, name, len);
+    return t ? t : find_in(o->more, name, len);
 }
 
 static int unknown(struct opts *o, const char *word)
@@ -77,7 +83,7 @@ static int option(struct opts *o, char *word)
     o->name = word;
     const struct opt *t = find(o, name, eq ? (size_t)(eq - name) : strlen(name));
     if (!t && word[1] != '-') { /* -m64M */
-        t = find(o, name, 1);
+        t = find_in(o->table, name, 1);
         if (!t || (t->arg != OPT_VALUE && t->arg != OPT_MANY))
             return unknown(o, word);
         o->value = name + 1 + (name[1] == '=');

@@ -37,6 +37,8 @@ struct opts {
     int argc, at;
     char **argv;
     const struct opt *table; /* ends with name == NULL */
+    const struct opt
+        *more; /* known too, but never suggested; may be NULL; set it after opts_init */
     const struct opt *many;
     bool words_only;
     const char *name;  /* of the option that opts_next returned, for messages */

@@ -13,6 +13,7 @@
 #include "vmm/cmd/cmd.h"
 #include "vmm/cmd/drive.h"
 #include "vmm/cmd/opts.h"
+#include "vmm/cmd/qemu_opts.h"
 #include "vmm/cmd/run_libvirt.h"
 #include "vmm/cmd/run_pages.h"
 #include "vmm/control/client.h"
@@ -147,7 +148,7 @@ struct run_args {
     struct vm_bios_opts bios; /* bios.bios NULL: there is an image instead */
     struct real_image real;   /* bios.real, if that is set */
     const char *modules[IMAGE_MODULES_MAX];
-    bool stats, stats_json, pt, json, quiet;
+    bool stats, stats_json, pt, json, quiet, serial_given;
     struct value_range range;
     bool range_given;
     bool explains;
@@ -258,7 +259,7 @@ static int take_option(struct run_args *a, struct opts *o, int id)
 
     switch (id) {
     case O_MEM:
-        rc = value_size(o->value, &a->vm.ram, &e);
+        rc = qemu_memory(o->value, &a->vm.ram, &e);
         a->libvirt.ram_given = true;
         break;
     case O_LIBVIRT: a->libvirt.uri = o->value; break;
@@ -302,7 +303,11 @@ static int take_option(struct run_args *a, struct opts *o, int id)
     case O_DRIVE: rc = drive_take(&a->drives, o->name, o->value, &e); break;
     case O_BIOS: a->bios.bios = o->value; break;
     case O_VGABIOS: a->bios.vgabios = strcmp(o->value, "none") == 0 ? NULL : o->value; break;
-    case O_DEBUGCON: a->debugcon = o->value; break;
+    case O_DEBUGCON:
+        rc = qemu_chardev(o->value, &a->debugcon, &e);
+        if (!a->debugcon)
+            a->debugcon = "/dev/stdout";
+        break;
     case O_NO_REBOOT: a->vm.no_reboot = true; break;
     case O_BOOT: return take_boot(a, o->value);
     case O_SNAPSHOT: a->drives.snapshot = true; break;
@@ -371,7 +376,13 @@ static int take_option(struct run_args *a, struct opts *o, int id)
         break;
     case O_NO_APIC: a->vm.no_apic = true; break;
     case O_SCREEN: a->screen = o->value; break;
-    case O_SERIAL: a->serial = o->value; break;
+    case O_SERIAL:
+        if (a->serial_given)
+            return cmd_usage("run", "%s %s: COM1 is the only serial port", o->name, o->value);
+        a->serial_given = true;
+        rc = qemu_chardev(o->value, &a->serial, &e);
+        break;
+    case QEMU_OPT: rc = qemu_opt_take(o->name, o->value, &a->vm.engine, &e); break;
     case O_BREAK: return take_break(a, o->value);
     default: return cmd_usage("run", "option %s", o->name);
     }
@@ -382,6 +393,7 @@ static int parse(struct run_args *a, int argc, char **argv)
 {
     struct opts o;
     opts_init(&o, argc, argv, table);
+    o.more = qemu_opts;
     for (;;) {
         const int id = opts_next(&o);
         if (id == OPTS_END)
@@ -759,7 +771,7 @@ const struct cmd cmd_run = {
         "command\n"
         "                         line are its, where no option says otherwise ('' is the default "
         "URI)\n"
-        "  -m SIZE                guest memory (128M)\n"
+        "  -m SIZE                guest memory (128M); a number alone below 4096 is MiB\n"
         "  --pool SIZE            host memory that may back it (as much as -m and 1M)\n"
         "  --swap FILE            where pages go that do not fit the pool; made by umbra mkswap\n"
         "  --zpool SIZE           memory for them, compressed, before the file or without one\n"
@@ -780,7 +792,8 @@ const struct cmd cmd_run = {
         "text\n"
         "                         screen, and not COM1; at the end the screen is printed (none)\n"
         "  --no-apic              neither local nor I/O APIC, and no tables that tell of them\n"
-        "  --serial FILE          COM1's output goes to FILE, and COM1 has no input\n"
+        "  --serial FILE          COM1's output goes to FILE, and COM1 has no input; stdio: as "
+        "without\n"
         "  --flat[=ADDR]          load IMAGE as it is at ADDR (0x100000) and enter its first byte\n"
         "  -drive file=FILE[,index=0..3][,media=disk|cdrom][,if=ide|floppy][,snapshot=on]\n"
         "         [,readonly=on]  an IDE drive with the file's bytes (format=raw)\n"

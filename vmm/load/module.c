@@ -9,6 +9,7 @@ static int open_module(struct loading *l, unsigned n, const char *string, struct
 {
     char path[IMAGE_STRING_MAX];
     size_t len = strcspn(string, " ");
+    int ret;
 
     if (strlen(string) >= IMAGE_STRING_MAX)
         return load_refuse(l, -EINVAL, "string of module %u is longer than %d bytes", n,
@@ -17,7 +18,13 @@ static int open_module(struct loading *l, unsigned n, const char *string, struct
         return load_refuse(l, -EINVAL, "module %u names no file", n);
     memcpy(path, string, len);
     path[len] = '\0';
-    return load_file_open(f, path, LOAD_FILE_MAX, l->err); /* what fits is put_module's question */
+    ret = load_file_open(f, path, LOAD_FILE_MAX, l->err); /* what fits is put_module's question */
+    if (ret == -ENOENT && strchr(path, ','))
+        return err_set(l->err, ret,
+                       "%.200s: no such file; if it is a list, give each module an -initrd of its "
+                       "own",
+                       path);
+    return ret;
 }
 
 /* Load an open module to a place below end. */
