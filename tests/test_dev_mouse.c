@@ -44,6 +44,16 @@ static uint8_t hear(void)
     return in(0x60);
 }
 
+/* n bytes of the mouse's, one after the other. */
+static bool hears(const uint8_t *bytes, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++)
+        if (hear() != bytes[i])
+            return false;
+    return true;
+}
+#define HEARS(...) hears((const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__}))
+
 static void tell(uint8_t byte)
 {
     out(0x64, 0xd4);
@@ -134,7 +144,7 @@ Test(mouse, settings_and_status)
 {
     enable();
     tell(0xe9);
-    cr_assert(hear() == 0xfa && hear() == 0x00 && hear() == 2 && hear() == 100);
+    cr_assert(HEARS(0xfa, 0x00, 2, 100));
     acked(0xf3);
     acked(200);
     acked(0xe8);
@@ -143,18 +153,18 @@ Test(mouse, settings_and_status)
     acked(0xf4);
     acked(0xf0);
     tell(0xe9);
-    cr_assert(hear() == 0xfa && hear() == 0x70 && hear() == 3 && hear() == 200);
+    cr_assert(HEARS(0xfa, 0x70, 3, 200));
     acked(0xf3);
     tell(33); /* no such rate: once more */
     cr_assert_eq(hear(), 0xfe);
     acked(40);
     tell(0xeb);
-    cr_assert(hear() == 0xfa && hear() == 0x08 && hear() == 0 && hear() == 0);
+    cr_assert(HEARS(0xfa, 0x08, 0, 0));
     acked(0xf6);
     tell(0xe9);
-    cr_assert(hear() == 0xfa && hear() == 0x00 && hear() == 2 && hear() == 100);
+    cr_assert(HEARS(0xfa, 0x00, 2, 100));
     tell(0xfe);
-    cr_assert(hear() == 0xfa && hear() == 0x00 && hear() == 2 && hear() == 100, "once more");
+    cr_assert(HEARS(0xfa, 0x00, 2, 100), "once more");
     tell(0xe1);
     cr_assert_eq(hear(), 0xfe, "no such command");
 }
@@ -168,7 +178,7 @@ Test(mouse, wrap_mode_gives_back_what_it_gets)
     acked(0xec);
     acked(0xee);
     tell(0xff);
-    cr_assert(hear() == 0xfa && hear() == 0xaa && hear() == 0x00);
+    cr_assert(HEARS(0xfa, 0xaa, 0x00));
     for (unsigned i = 0; i < 100; i++) /* more than anybody reads */
         tell(i % 2 ? 0xeb : 0xee);
 }
