@@ -362,7 +362,7 @@ static bool event_flood(void)
 }
 
 /* Other memory is written, so that a machine with few frames has to take some away; and read, for
- * it may have been given to somebody else. */
+ * it may have been given to somebody else. Some pages are alike, and may come to share a frame. */
 static bool event_pressure(uint32_t pages)
 {
     static uint32_t at, last[(FUZZ_WINDOW - PRESSURE) / PAGE_SIZE]; /* 0: not written yet */
@@ -372,7 +372,7 @@ static bool event_pressure(uint32_t pages)
         const uint32_t la = PRESSURE + at * PAGE_SIZE, was = load32(la);
         if (last[at] && was != last[at])
             return fuzz_wrong("memory at %08x is %08x, and should be %08x", la, was, last[at]);
-        last[at] = fuzz_rnd(UINT32_MAX) | 1;
+        last[at] = fuzz_often(50) ? 1 + fuzz_rnd(4) : fuzz_rnd(UINT32_MAX) | 1;
         store32(la, last[at]);
         at = (at + 1) % (sizeof last / sizeof *last);
     }
