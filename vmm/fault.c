@@ -203,6 +203,31 @@ static void mark(struct vm *vm, gfn_t gfn, uint64_t start)
             .result = vm->fault_result & 0xff};
 }
 
+/* Why the CPU could not go on, by what the shadow has. */
+static enum stats_cause cause_of(const struct vm *vm, const struct fault *f)
+{
+    gfn_t gfn = 0;
+    const spte_t s = shadow_lookup(vm->shadow, f->la, f->acc.user, &gfn);
+    if (!shadow_entry_used(s))
+        return shadow_empty_until(vm->shadow, f->la, f->acc.user) == f->la ? CAUSE_ENTRY
+                                                                           : CAUSE_PATH;
+    if (!f->acc.write || spte_writable(s))
+        return CAUSE_OTHER;
+    return shadow_table_protected(vm->shadow, gfn) ? CAUSE_TABLE : CAUSE_WRITE;
+}
+
+static void count_cause(struct vm *vm, enum stats_cause cause, enum fault_outcome o, bool answered,
+                        uint64_t cycles)
+{
+    if (o == FAULT_GUEST)
+        cause = CAUSE_GUEST;
+    else if (!answered)
+        cause = CAUSE_MMIO;
+    else if (vm->fault_result != MM_SPURIOUS)
+        cause = CAUSE_MM;
+    hist_add(&vm->stats.cause[cause], cycles);
+}
+
 enum fault_outcome fault_handle(struct vm *vm, la_t la, uint32_t error)
 {
     struct fault f = {.la = la,
@@ -210,6 +235,7 @@ enum fault_outcome fault_handle(struct vm *vm, la_t la, uint32_t error)
                               .user = (error & PF_U) != 0,
                               .fetch = (error & PF_I) != 0}};
     bool answered;
+    const enum stats_cause cause = vm->opts.costs ? cause_of(vm, &f) : CAUSE_OTHER;
     const uint64_t start = stats_now();
     vm->tracing.fault_tsc = start;
     vm->stats.region[la >> 22]++;
@@ -220,6 +246,8 @@ enum fault_outcome fault_handle(struct vm *vm, la_t la, uint32_t error)
         stats_fault(&vm->stats, vm->fault_result, vm->fault_path, cycles);
         mark(vm, gfn_of(f.walk.gpa), start);
     }
+    if (vm->opts.costs)
+        count_cause(vm, cause, o, answered, cycles);
     if (vm->tracing.ring)
         record(vm, &f, error, o, answered, start, cycles);
     return o;

@@ -30,11 +30,24 @@ static struct soft_engine *soft_of(struct engine *e)
     return (struct soft_engine *)(void *)e;
 }
 
+/* --- costs, where somebody wants to know ------------------------------------------------------ */
+
+static uint64_t call_begin(const struct soft_engine *s)
+{
+    return s->env.costs ? stats_now() : 0;
+}
+static void call_end(const struct soft_engine *s, enum stats_call call, uint64_t start)
+{
+    if (s->env.costs)
+        hist_add(&s->env.costs[call], stats_now() - start);
+}
+
 /* --- what the soft CPU asks ------------------------------------------------------------------ */
 
 static int translate(void *ctx, la_t la, enum soft_access acc, bool user, struct soft_page *out)
 {
     const struct soft_engine *s = ctx;
+    const uint64_t start = call_begin(s);
     gfn_t gfn = 0;
     const spte_t e = shadow_lookup(s->e.env.shadow, la, user, &gfn);
 
@@ -45,76 +58,98 @@ static int translate(void *ctx, la_t la, enum soft_access acc, bool user, struct
                               .gpa = spte_addr(e),
                               .writable = spte_writable(e),
                               .executable = !spte_nx(e)};
-    if (spte_is_mmio(e))
-        return 0;
-    s->gfn[spte_frame(e)] = gfn;
-    out->host = pool_ptr(s->e.env.pool, spte_frame(e));
-    out->frame = spte_frame(e);
-    out->gpa = gpa_of(gfn);
+    if (!spte_is_mmio(e)) {
+        s->gfn[spte_frame(e)] = gfn;
+        out->host = pool_ptr(s->e.env.pool, spte_frame(e));
+        out->frame = spte_frame(e);
+        out->gpa = gpa_of(gfn);
+    }
+    call_end(s, CALL_REFILL, start);
     return 0;
 }
 
 static uint32_t mmio_read(void *ctx, gpa_t gpa, unsigned size)
 {
     const struct soft_engine *s = ctx;
-    return s->env.mmio_read(s->env.ctx, gpa, size);
+    const uint64_t start = call_begin(s);
+    const uint32_t val = s->env.mmio_read(s->env.ctx, gpa, size);
+    call_end(s, CALL_MMIO, start);
+    return val;
 }
 
 static void mmio_write(void *ctx, gpa_t gpa, uint32_t val, unsigned size)
 {
     const struct soft_engine *s = ctx;
+    const uint64_t start = call_begin(s);
     s->env.mmio_write(s->env.ctx, gpa, val, size);
+    call_end(s, CALL_MMIO, start);
 }
 
 static uint32_t io_in(void *ctx, uint16_t port, unsigned size)
 {
     struct soft_engine *s = ctx;
+    const uint64_t start = call_begin(s);
     uint32_t val = 0;
     if (!s->e.env.io(s->e.env.ctx, port, size, true, 1, &val))
         soft_kick(s->soft);
+    call_end(s, CALL_IN, start);
     return val;
 }
 
 static void io_out(void *ctx, uint16_t port, uint32_t val, unsigned size)
 {
     struct soft_engine *s = ctx;
+    const uint64_t start = call_begin(s);
     if (!s->e.env.io(s->e.env.ctx, port, size, false, 1, &val))
         soft_kick(s->soft);
+    call_end(s, CALL_OUT, start);
 }
 
 static uint32_t io_many(void *ctx, uint16_t port, unsigned size, bool in, uint32_t count,
                         void *data)
 {
     const struct soft_engine *s = ctx;
+    const uint64_t start = call_begin(s);
     bool go_on = true;
     const uint32_t n = s->env.io_many(s->env.ctx, port, size, in, count, data, &go_on);
     if (!go_on)
         soft_kick(s->soft);
+    call_end(s, CALL_STRING_IO, start);
     return n;
 }
 
 static void do_cpuid(void *ctx, uint32_t leaf, uint32_t subleaf, uint32_t out[4])
 {
     const struct soft_engine *s = ctx;
+    const uint64_t start = call_begin(s);
     cpuid_query(&s->env.cpuid, s->e.env.cpu, leaf, subleaf, out);
+    call_end(s, CALL_CPUID, start);
 }
 
 static uint64_t tsc(void *ctx)
 {
     const struct soft_engine *s = ctx;
-    return s->env.tsc(s->env.ctx);
+    const uint64_t start = call_begin(s);
+    const uint64_t val = s->env.tsc(s->env.ctx);
+    call_end(s, CALL_TSC, start);
+    return val;
 }
 
 static bool cr_written(void *ctx, int reg, uint32_t old)
 {
     const struct soft_engine *s = ctx;
-    return s->env.cr_written(s->env.ctx, reg, old);
+    const uint64_t start = call_begin(s);
+    const bool taken = s->env.cr_written(s->env.ctx, reg, old);
+    call_end(s, reg == 0 ? CALL_CR0 : reg == 3 ? CALL_CR3 : CALL_CR4, start);
+    return taken;
 }
 
 static void invlpg(void *ctx, la_t la)
 {
     const struct soft_engine *s = ctx;
+    const uint64_t start = call_begin(s);
     s->env.invlpg(s->env.ctx, la);
+    call_end(s, CALL_INVLPG, start);
 }
 
 static void apic_base(void *ctx)
@@ -133,7 +168,10 @@ static void used(void *ctx, la_t la, enum soft_access acc, bool user, const stru
 static int intr_ack(void *ctx)
 {
     const struct soft_engine *s = ctx;
-    return s->env.intr_ack(s->env.ctx);
+    const uint64_t start = call_begin(s);
+    const int vector = s->env.intr_ack(s->env.ctx);
+    call_end(s, CALL_INTR, start);
+    return vector;
 }
 
 static void code_frame(void *ctx, frame_t f, bool cached)

@@ -8,11 +8,13 @@
 #include "vmm/cpu/cpuid.h"
 #include "vmm/engine.h"
 #include "vmm/soft/soft.h"
+#include "vmm/stats.h"
 
 /* What the soft CPU asks the machine beyond struct engine_env. */
 struct soft_engine_env {
     void *ctx;
     struct cpuid_policy cpuid; /* what CPUID tells */
+    struct hist *costs;        /* STATS_CALLS of them: the calls are timed. NULL: they are not */
     uint32_t (*mmio_read)(void *ctx, gpa_t gpa, unsigned size);
     void (*mmio_write)(void *ctx, gpa_t gpa, uint32_t val, unsigned size);
     /* As soft_env's; *go_on becomes false where engine_env's io would return false. May be NULL. */

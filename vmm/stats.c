@@ -95,6 +95,40 @@ const char *trap_name(enum trap_kind kind)
     return names[kind];
 }
 
+const char *call_name(enum stats_call call)
+{
+    static const char *const names[STATS_CALLS] = {
+        [CALL_REFILL] = "TLB refill",
+        [CALL_MMIO] = "memory-mapped I/O",
+        [CALL_IN] = "IN",
+        [CALL_OUT] = "OUT",
+        [CALL_STRING_IO] = "INS, OUTS",
+        [CALL_TSC] = "RDTSC",
+        [CALL_CPUID] = "CPUID",
+        [CALL_CR0] = "CR0 load",
+        [CALL_CR3] = "CR3 load",
+        [CALL_CR4] = "CR4 load",
+        [CALL_INVLPG] = "INVLPG",
+        [CALL_INTR] = "interrupt acknowledged",
+    };
+    return names[call];
+}
+
+const char *cause_name(enum stats_cause cause)
+{
+    static const char *const names[STATS_CAUSES] = {
+        [CAUSE_GUEST] = "page fault: the guest's own",
+        [CAUSE_MMIO] = "page fault: no RAM, or ROM",
+        [CAUSE_MM] = "page fault: memory manager",
+        [CAUSE_TABLE] = "page fault: guest table written",
+        [CAUSE_WRITE] = "page fault: first write",
+        [CAUSE_ENTRY] = "page fault: no shadow entry",
+        [CAUSE_PATH] = "page fault: no shadow table",
+        [CAUSE_OTHER] = "page fault: other",
+    };
+    return names[cause];
+}
+
 const char *fault_name(const struct fault_stat *f, char *buf, size_t len)
 {
     static const char *const results[MM_RESULTS] = {
@@ -130,6 +164,13 @@ const char *fault_name(const struct fault_stat *f, char *buf, size_t len)
     return buf;
 }
 
+static bool counted(const struct hist *h, int n)
+{
+    while (n > 0 && !h[n - 1].count)
+        n--;
+    return n > 0;
+}
+
 static void print_row(FILE *out, const char *name, const struct hist *h, double ns)
 {
     if (h->count)
@@ -154,6 +195,14 @@ void stats_print(const struct stats *s, const char *engine, const struct stats_e
     fprintf(out, "faults by path, memory manager's and shadow's time\n");
     for (unsigned i = 0; i < s->faults; i++)
         print_row(out, fault_name(&s->fault[i], name, sizeof name), &s->fault[i].cost, ns);
+    if (counted(s->cause, STATS_CAUSES))
+        fprintf(out, "page faults by cause, without the trap loop's time\n");
+    for (int k = 0; k < STATS_CAUSES; k++)
+        print_row(out, cause_name((enum stats_cause)k), &s->cause[k], ns);
+    if (counted(s->call, STATS_CALLS))
+        fprintf(out, "calls of the soft CPU, within its time\n");
+    for (int k = 0; k < STATS_CALLS; k++)
+        print_row(out, call_name((enum stats_call)k), &s->call[k], ns);
     fprintf(out, "counters\n");
     fprintf(out, "  %-50s %14" PRIu64 "\n", "instructions emulated", s->emulated);
     fprintf(out, "  %-50s %14" PRIu64 "\n", "accesses where no RAM is", s->mmio);
@@ -191,6 +240,14 @@ void stats_print_json(const struct stats *s, const char *engine, const struct st
     fprintf(out, "], \"guest\": [");
     sep = "";
     json_row(out, &sep, "engine and guest", &s->guest, ns);
+    fprintf(out, "], \"causes\": [");
+    sep = "";
+    for (int k = 0; k < STATS_CAUSES; k++)
+        json_row(out, &sep, cause_name((enum stats_cause)k), &s->cause[k], ns);
+    fprintf(out, "], \"calls\": [");
+    sep = "";
+    for (int k = 0; k < STATS_CALLS; k++)
+        json_row(out, &sep, call_name((enum stats_call)k), &s->call[k], ns);
     fprintf(out, "], \"faults\": [");
     sep = "";
     for (unsigned i = 0; i < s->faults; i++)

@@ -325,6 +325,7 @@ static int add_engines(struct vm *vm, struct errmsg *err)
     vm->tsc_base = vm->kvm ? kvm_engine_tsc_offset(vm->kvm) : 0;
     const struct soft_engine_env senv = {
         .ctx = vm,
+        .costs = vm->opts.costs ? vm->stats.call : NULL,
         .cpuid = {.pae = true,
                   .nx = true,
                   .apic = !vm->opts.no_apic,

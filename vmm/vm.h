@@ -50,6 +50,7 @@ struct vm_opts {
     enum vm_engine engine;
     enum vm_ring0 ring0;
     const char *kvm_path; /* NULL: /dev/kvm */
+    bool costs;           /* time page faults by cause, and what the soft CPU asks for */
     uint32_t audit;       /* check every invariant after every so many traps; 0: never */
     bool console;         /* COM1 on stdin and stdout */
     int serial_fd;        /* > 0: COM1's output goes there instead, and it has no input */

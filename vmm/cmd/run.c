@@ -320,7 +320,7 @@ static int take_option(struct run_args *a, struct opts *o, int id)
     case O_STATS:
         if (o->value && strcmp(o->value, "json") != 0)
             return cmd_usage("run", "--stats=%s: give --stats or --stats=json", o->value);
-        a->stats = true;
+        a->stats = a->vm.costs = true;
         a->stats_json = o->value != NULL;
         break;
     case O_PT:
