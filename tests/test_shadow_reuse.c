@@ -227,3 +227,26 @@ Test(shadow_reuse, invlpg_reaches_a_table_below_a_directory_that_is_not_hung_in_
     cr_expect_eq(seen(LA, true), NEW);
     audit();
 }
+
+/* INVLPG flushes what was cached of directories as well, so each compares those out of step. One
+ * that stays as it was is watched again, and costs the next ones nothing. */
+Test(shadow_reuse, a_directory_that_many_invlpgs_find_unchanged_is_in_step_again)
+{
+    struct shadow_stats a, b;
+    touch(LA, false);
+    guest_store(PGD, 9, 0);
+    cr_expect(!shadow_table_protected(sh, PGD));
+    shadow_get_stats(sh, &a);
+    for (unsigned i = 0; i < 100; i++)
+        shadow_invlpg(sh, LA + PAGE_SIZE);
+    shadow_get_stats(sh, &b);
+    cr_expect_lt(b.syncs - a.syncs, 10);
+    cr_expect(shadow_table_protected(sh, PGD));
+    cr_expect_eq(seen(LA, false), OLD);
+    audit();
+    guest_store(PGD, LA >> 22, 0);
+    cr_expect_eq(seen(LA, false), OLD, "not flushed yet");
+    shadow_invlpg(sh, LA2);
+    cr_expect_eq(seen(LA, false), -1);
+    audit();
+}

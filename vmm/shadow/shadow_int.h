@@ -46,6 +46,7 @@ struct shadow_page {
     struct shadow_when since;          /* ... when it first did */
     uint16_t live;                     /* entries in use */
     uint8_t idle;                      /* syncs since an entry was made */
+    uint8_t quiet;                     /* INVLPGs since it went out of step that found nothing */
     uint32_t hash_next;                /* page + 1 */
     uint32_t older, newer;             /* by birth; page + 1 */
     uint32_t unsync_prev, unsync_next; /* page + 1 */

@@ -21,6 +21,7 @@ static void unsync_add(struct shadow *sh, uint32_t page)
 {
     struct shadow_page *sp = &sh->page[page];
     sp->unsync = true;
+    sp->quiet = 0;
     if (sh->now)
         sh->now(sh->now_ctx, &sp->since);
     sp->unsync_prev = 0;
@@ -215,26 +216,49 @@ static void detect_flood(struct shadow *sh, uint32_t page)
     sh->stats.floods++;
 }
 
+/* A table that has just been compared is in step from now on. */
+static void bring_back(struct shadow *sh, uint32_t page)
+{
+    const struct shadow_page *sp = &sh->page[page];
+    shadow_unsync_remove(sh, page);
+    if (sp->live && sp->role.gfn < MM_GFNS)
+        shadow_write_protect_in(sh, sp->role.space, sp->role.gfn, 1);
+}
+
 void shadow_sync_all(struct shadow *sh)
 {
     while (sh->unsync) {
         const uint32_t page = sh->unsync - 1;
-        const struct shadow_page *sp = &sh->page[page];
         shadow_sync_page(sh, page);
         detect_flood(sh, page);
         /* Reading the table may have faulted it in, but nothing there takes table pages away. */
-        shadow_unsync_remove(sh, page);
-        if (sp->live && sp->role.gfn < MM_GFNS)
-            shadow_write_protect_in(sh, sp->role.space, sp->role.gfn, 1);
+        bring_back(sh, page);
+    }
+}
+
+/* INVLPGs that find a directory as it was, before it is watched again: a guest that changes entries
+ * between them pays a comparison for each, one that does not pays for these and one trap. */
+#define QUIET 4
+
+/* Paging-structure caches go whole: every directory that is out of step. */
+static void sync_directories(struct shadow *sh)
+{
+    for (uint32_t p = sh->unsync, next; p; p = next) {
+        struct shadow_page *sp = &sh->page[p - 1];
+        const uint64_t drops = sh->stats.sync_drops;
+        next = sp->unsync_next;
+        if (sp->role.level == 1)
+            continue;
+        shadow_sync_page(sh, p - 1);
+        sp->quiet = drops == sh->stats.sync_drops ? (uint8_t)(sp->quiet + 1) : 0;
+        if (sp->quiet >= QUIET)
+            bring_back(sh, p - 1);
     }
 }
 
 void shadow_invlpg(struct shadow *sh, la_t la)
 {
-    /* Paging-structure caches go whole: every directory that is out of step. It stays marked. */
-    for (uint32_t p = sh->unsync; p; p = sh->page[p - 1].unsync_next)
-        if (sh->page[p - 1].role.level > 1)
-            shadow_sync_page(sh, p - 1);
+    sync_directories(sh);
     for (int user = 0; user < 2; user++) {
         const uint32_t entry = shadow_find(sh, la, user);
         if (entry != NO_ENTRY && sh->page[entry / ENTRIES].unsync)
