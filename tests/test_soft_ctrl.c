@@ -175,6 +175,28 @@ Test(cr0, monitor_is_told_of_each_cr3_load_and_of_changes)
     world_free(w);
 }
 
+static bool keep_all(void *ctx, int reg, uint32_t old)
+{
+    (void)ctx, (void)reg, (void)old;
+    return true;
+}
+
+/* What a load of CR3 leaves true only the mapper knows. */
+Test(cr0, cr3_load_drops_what_the_monitor_drops)
+{
+    struct world *w = world_new(0);
+    const unsigned before = w->e->n_translate;
+    w->e->env.cr_written = keep_all;
+    w->c->gpr[R_EAX] = w->c->cr3;
+    WORLD_CODE(w, 0x0f, 0x22, 0xd8, 0x0f, 0x22, 0xd8, 0x0f, 0x22, 0xd8);
+    world_step(w);
+    const unsigned first = w->e->n_translate - before;
+    world_step(w);
+    world_step(w);
+    cr_expect_eq(w->e->n_translate - before, first, "EIP's page is known from before");
+    world_free(w);
+}
+
 Test(cr0, lmsw_sets_pe_but_does_not_clear_it)
 {
     struct world *w = world_new(0);

@@ -82,8 +82,9 @@ static bool on_cr_written(void *ctx, int reg, uint32_t old)
     if (loads_pdptes(vm, reg, old) && !load_pdptes(vm))
         return false;
     if (changes_translation(vm, reg, old)) {
-        shadow_load_mode(vm->shadow, &vm->cpu);
-        if (vm->soft)
+        /* In the same tables, the soft CPU was told of each entry that has changed. */
+        const bool others = shadow_load_mode(vm->shadow, &vm->cpu);
+        if (vm->soft && (others || reg != 3))
             vm->soft->ops->flush(vm->soft);
     }
     if (vm->strict)

@@ -369,15 +369,16 @@ void shadow_set_monitor_half(struct shadow *sh, spte_t e)
             shadow_entry_set(sh, sh->root[i].pml4 * ENTRIES + ENTRIES - 1, e);
 }
 
-void shadow_load_mode(struct shadow *sh, const struct cpu *cpu)
+bool shadow_load_mode(struct shadow *sh, const struct cpu *cpu)
 {
     struct gmode now;
     gmode_of(cpu, &now);
     shadow_sync_all(sh);
     if (gmode_same(&now, &sh->mode))
-        return;
+        return false;
     sh->mode = now;
     shadow_roots_find(sh);
+    return true;
 }
 
 const struct gmode *shadow_mode(const struct shadow *sh)

@@ -95,8 +95,10 @@ void shadow_set_monitor_half(struct shadow *sh, spte_t e);
 /* --- what the guest does to its MMU ----------------------------------------------------------- */
 
 /* CR0, CR3, CR4, EFER or the PDPTEs were loaded: change roots if they say so, and bring all tables
- * back into step (a load of CR3 flushes also when it loads the same value). */
-void shadow_load_mode(struct shadow *sh, const struct cpu *cpu);
+ * back into step (a load of CR3 flushes also when it loads the same value). true: the roots are
+ * others than before, so nothing that an engine holds by linear address stands; else it has been
+ * told of each entry that went. */
+bool shadow_load_mode(struct shadow *sh, const struct cpu *cpu);
 const struct gmode *shadow_mode(const struct shadow *sh);
 /* INVLPG: bring what translates la back into step (SDM vol. 3, 4.10.4.1). */
 void shadow_invlpg(struct shadow *sh, la_t la);

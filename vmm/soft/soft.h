@@ -62,7 +62,9 @@ struct soft_env {
     bool (*wrmsr)(void *ctx, uint32_t msr, uint64_t val);
     /* CR0, CR3, CR4 or EFER have changed (already stored in the cpu). reg: 0, 3, 4, or -1 for EFER.
      * Called for every load of CR3, changed or not. false: the value must not be (PAE PDPTEs with
-     * reserved bits): #GP(0), and the soft CPU puts the old value back. */
+     * reserved bits): #GP(0), and the soft CPU puts the old value back. A MOV to CR3 drops no
+     * translation but those that this drops (soft_tlb_drop(), soft_tlb_flush()): the mapper knows
+     * which ones are others now. */
     bool (*cr_written)(void *ctx, int reg, uint32_t old);
     void (*invlpg)(void *ctx, la_t la);
     /* IA32_APIC_BASE has changed (already stored in the cpu). May be NULL. */

@@ -103,7 +103,8 @@ static void set_cr0(struct soft *s, uint32_t v)
 static void set_cr3(struct soft *s, uint32_t v)
 {
     commit_cr(s, 3, &CPU(s)->cr3, v);
-    soft_tlb_flush(s);
+    if (!soft_core(s)->env->cr_written)
+        soft_tlb_flush(s);
 }
 
 static void set_cr4(struct soft *s, uint32_t v)
