@@ -22,19 +22,26 @@ SOFT_INLINE uint8_t *soft_hit_w(const struct tlb *t, la_t la, unsigned len)
     return soft_likely(f->w == ((la + len - 1) & ~PAGE_MASK)) ? (uint8_t *)(f->add + la) : NULL;
 }
 
-/* A writable data segment that spans all 4 GiB from 0. */
+/* A writable data segment that spans 4 GiB from wherever its base is. */
+SOFT_INLINE bool soft_seg_whole(const struct seg *g)
+{
+    enum { MASK = SA_P | SA_S | SA_CODE | SA_EC | SA_RW, WHOLE = SA_P | SA_S | SA_RW };
+    return g->limit == UINT32_MAX && (g->attr & MASK) == WHOLE;
+}
+
+/* ... from 0. */
 SOFT_INLINE bool soft_seg_flat(const struct seg *g)
 {
-    enum { MASK = SA_P | SA_S | SA_CODE | SA_EC | SA_RW, FLAT = SA_P | SA_S | SA_RW };
-    return g->base == 0 && g->limit == UINT32_MAX && (g->attr & MASK) == FLAT;
+    return g->base == 0 && soft_seg_whole(g);
 }
 
 SOFT_INLINE la_t soft_seg_la(struct soft *s, unsigned seg, uint32_t off, unsigned len,
                              enum soft_access acc)
 {
     /* Even 4 GiB have an end: an operand does not wrap around it. */
-    if (soft_likely(soft_seg_flat(&CPU(s)->seg[seg]) && !s->ac_armed && off <= 0u - len))
-        return off;
+    const struct seg *g = &CPU(s)->seg[seg];
+    if (soft_likely(soft_seg_whole(g) && !s->ac_armed && off <= 0u - len))
+        return g->base + off;
     return soft_seg_check(s, seg, off, len, acc);
 }
 
