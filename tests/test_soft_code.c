@@ -107,6 +107,54 @@ Test(soft_code, remapped_page_runs_the_new_frame)
     cr_assert_eq(e->cpu.gpr[R_EAX], 0x11);
 }
 
+/* The page that runs is exchanged by what it does, in the middle of a loop that never leaves it. */
+static void exchange_page(void *ctx, gpa_t gpa, uint32_t val, unsigned size)
+{
+    struct senv *env = ctx;
+    (void)gpa, (void)size;
+    if (val == 7)
+        senv_map(env, 0x1000, 3, 1, SENV_ALL);
+}
+
+Test(soft_code, loop_within_a_page_that_is_remapped_under_it)
+{
+    /* inc eax; mov [9000], eax; jmp 1000; in the new frame, behind the store: hlt */
+    SENV_CODE(e, 0x1000, 0x40, 0xa3, 0x00, 0x90, 0, 0, 0xeb, 0xf8);
+    SENV_CODE(e, 0x3006, 0xf4);
+    senv_map(e, 0x9000, 60, 1, SENV_ALL | SENV_MMIO);
+    e->env.mmio_write = exchange_page;
+    run_from(0x1000, 1000);
+    cr_assert_eq(e->exit.kind, SOFT_EXIT_HLT);
+    cr_assert_eq(e->cpu.gpr[R_EAX], 7);
+}
+
+/* What it does drops translations again and again: links are looked at anew, nothing else. */
+static void drop_and_flush(void *ctx, gpa_t gpa, uint32_t val, unsigned size)
+{
+    struct senv *env = ctx;
+    (void)gpa, (void)size;
+    soft_tlb_drop(env->soft, 0x5000);
+    if (val % 16 == 0)
+        soft_tlb_flush(env->soft);
+}
+
+Test(soft_code, links_survive_what_does_not_concern_them)
+{
+    /* inc eax; mov [9000], eax; call 2000; cmp eax, 1000; jb 1000; hlt    2000: inc ebx; ret */
+    SENV_CODE(e, 0x1000, 0x40, 0xa3, 0x00, 0x90, 0, 0, 0xe8, 0xf5, 0x0f, 0, 0, 0x3d, 0xe8, 0x03, 0,
+              0, 0x72, 0xee, 0xf4);
+    SENV_CODE(e, 0x2000, 0x43, 0xc3);
+    senv_map(e, 0x9000, 60, 1, SENV_ALL | SENV_MMIO);
+    e->env.mmio_write = drop_and_flush;
+    cpu_set_flat(&e->cpu, 0x1000);
+    e->cpu.gpr[R_ESP] = 0x8000;
+    senv_run(e, 100000);
+    cr_assert_eq(e->exit.kind, SOFT_EXIT_HLT);
+    cr_assert_eq(e->cpu.gpr[R_EAX], 1000);
+    cr_assert_eq(e->cpu.gpr[R_EBX], 1000);
+    cr_assert_eq(e->exit.insns, 7001);
+}
+
 Test(soft_code, revoked_execute_right_is_noticed_in_a_linked_loop)
 {
     SENV_CODE(e, 0x1000, 0xe9, 0xfb, 0x0f, 0, 0);       /* jmp 2000 */

@@ -396,9 +396,23 @@ static bool must_step(const struct soft *s)
     return s->trace || (c->eflags & (FL_TF | FL_RF)) || c->int_shadow || c->db_shadow || s->bp_any;
 }
 
+/* The mapper may take EIP's page back while the block is decoded: then once more. */
+static struct block *find_block(struct soft *s)
+{
+    struct block *b = NULL;
+
+    for (int tries = 0; tries < 3; tries++) {
+        const uint32_t gen = s->gen;
+        b = soft_block_find(s);
+        if (gen == s->gen)
+            break;
+    }
+    return b;
+}
+
 static void run_blocks(struct soft *s)
 {
-    struct block *b = soft_block_find(s);
+    struct block *b = find_block(s);
 
     if (!b) {
         step(s, false);

@@ -5,9 +5,9 @@
  * relative to, and all that decoding took from the processor's state. B2  Each byte of a block is
  * marked in its frame's code_frame. A store that touches a marked byte drops every block that holds
  * the byte, and no other. B3  A dropped block is never entered again: the hash has forgotten it,
- * and a new generation ends all links and jump entries. If it is the running one it stops behind
- * the current instruction (s->brk). B4  Memory of blocks is reused only when the arena is flushed,
- * which happens between blocks.
+ * and a new generation ends all links and jump entries, which know it is dead. If it is the running
+ * one it stops behind the current instruction (s->brk). B4  Memory of blocks is reused only when
+ * the arena is flushed, which happens between blocks.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -219,8 +219,7 @@ static void drop(struct soft *s, struct block *b)
     unlink_frame(s, b, b->frame);
     if (b->frame2 != FRAME_NONE && b->frame2 != b->frame)
         unlink_frame(s, b, b->frame2);
-    s->gen++;
-    s->brk = 1;
+    soft_links_end(s);
 }
 
 void soft_code_store(struct soft *s, struct code_frame *cf, uint32_t off, uint32_t len)
@@ -254,9 +253,9 @@ void soft_code_written(struct soft *s, frame_t f, uint32_t off, uint32_t len)
 void soft_blocks_flush(struct soft *s)
 {
     memset(s->hash, 0, sizeof s->hash);
+    memset(s->jump, 0, sizeof s->jump);
     s->arena_used = 0;
-    s->gen++;
-    s->brk = 1;
+    soft_links_end(s);
     s->want = NULL;
     s->cur = NULL;
     while (s->code_list)
@@ -341,10 +340,56 @@ static struct block *make(struct soft *s)
     *t = (struct tail){.run = soft_exec_tail,
                        .block = b,
                        .eip = b->insn[n - 1].eip + b->insn[n - 1].len,
-                       .link = {{.gen = s->gen - 1}, {.gen = s->gen - 1}}};
+                       .link = {{.gen = s->gen - 1}, {.gen = s->gen - 1}}}; /* leading nowhere */
     b->entry = b->insn[0].run;
     insert(s, b, &at);
     return b;
+}
+
+/* Does the TLB hold, now, that la's page is code of frame f? It is not asked to find out. */
+static bool leads_to(const struct soft *s, la_t la, frame_t f)
+{
+    const struct tlb_page *p = &s->view->page[la >> PAGE_SHIFT & (TLB_N - 1)];
+    return p->tag == (la & ~PAGE_MASK) && p->gen == s->tlb_gen && p->page.executable &&
+           p->page.host && p->page.frame == f;
+}
+
+/* Of a block that lies in one page: the EIP at which that begins. */
+static uint32_t page_eip(const struct block *b)
+{
+    return b->eip - b->off;
+}
+
+static bool may_renew(const struct block *b)
+{
+    return b && !b->dead && b->frame2 == FRAME_NONE;
+}
+
+bool soft_link_renew(const struct soft *s, const struct block *from, struct link *l)
+{
+    const struct block *to = l->to;
+
+    if (!may_renew(to))
+        return false;
+    /* Within a page: had its translation gone since the block was entered, that would have ended it
+     * (T2, B3). */
+    const bool near =
+        from->frame2 == FRAME_NONE && page_eip(from) == page_eip(to) && from->frame == to->frame;
+    if (!near && !leads_to(s, s->modes[to->mode].cs_base + to->eip, to->frame))
+        return false;
+    l->gen = s->gen;
+    return true;
+}
+
+bool soft_jump_renew(const struct soft *s, struct jump *j, uint32_t eip)
+{
+    const struct block *to = j->to;
+
+    if (j->eip != eip || !may_renew(to) ||
+        !leads_to(s, s->modes[to->mode].cs_base + eip, to->frame))
+        return false;
+    j->gen = s->gen;
+    return true;
 }
 
 static struct block *find(struct soft *s, la_t la, frame_t f)
@@ -364,20 +409,37 @@ static struct block *find(struct soft *s, la_t la, frame_t f)
     return NULL;
 }
 
+/* What the link that led here, or the jump entry, had before: the hash's lists are mostly far from
+ * any cache. f: the frame that EIP's page is now. */
+static struct block *remembered(const struct soft *s, const struct jump *j, frame_t f)
+{
+    struct block *const known[2] = {s->want ? s->want->to : NULL, j->to};
+
+    for (int k = 0; k < 2; k++) {
+        struct block *b = known[k];
+        if (may_renew(b) && b->eip == s->core.cpu->eip && b->mode == s->mode && b->frame == f)
+            return b;
+    }
+    return NULL;
+}
+
 struct block *soft_block_find(struct soft *s)
 {
     const struct cpu *c = CPU(s);
     const la_t la = c->seg[SEG_CS].base + c->eip;
     struct jump *j = soft_jump_slot(s, c->eip);
 
-    if (j->eip == c->eip && j->gen == s->gen && j->to->mode == s->mode)
+    if (((j->eip == c->eip && j->gen == s->gen) || soft_jump_renew(s, j, c->eip)) &&
+        j->to->mode == s->mode)
         return j->to;
     if (c->eip > c->seg[SEG_CS].limit)
         soft_raise_err(s, VEC_GP, 0);
     const struct tlb_page *p = soft_tlb_page(s, la, SOFT_X, soft_user(s));
     if (!p->page.host)
         return NULL;
-    struct block *b = find(s, la, p->page.frame);
+    struct block *b = remembered(s, j, p->page.frame);
+    if (!b)
+        b = find(s, la, p->page.frame);
     if (!b)
         b = make(s);
     if (b && !s->core.env->used)

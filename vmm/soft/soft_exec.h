@@ -70,7 +70,7 @@ SOFT_INLINE struct tail *soft_tail_of(const struct insn *last)
 #define SOFT_FOLLOW(tail, k, to_eip)                                                               \
     do {                                                                                           \
         struct link *link_ = &(tail)->link[k];                                                     \
-        if (soft_likely(link_->gen == s->gen))                                                     \
+        if (soft_likely(link_->gen == s->gen) || soft_link_renew(s, (tail)->block, link_))         \
             SOFT_ENTER(link_->to);                                                                 \
         c->eip = (to_eip);                                                                         \
         s->want = link_;                                                                           \
@@ -81,8 +81,10 @@ SOFT_INLINE struct tail *soft_tail_of(const struct insn *last)
 #define SOFT_JUMP(to_eip)                                                                          \
     do {                                                                                           \
         const uint32_t eip_ = (to_eip);                                                            \
-        const struct jump *jump_ = soft_jump_slot(s, eip_);                                        \
-        if (soft_likely(jump_->eip == eip_ && jump_->gen == s->gen && jump_->to->mode == s->mode)) \
+        struct jump *jump_ = soft_jump_slot(s, eip_);                                              \
+        if ((soft_likely(jump_->eip == eip_ && jump_->gen == s->gen) ||                            \
+             soft_jump_renew(s, jump_, eip_)) &&                                                   \
+            soft_likely(jump_->to->mode == s->mode))                                               \
             SOFT_ENTER(jump_->to);                                                                 \
         c->eip = eip_;                                                                             \
         SOFT_LEAVE;                                                                                \

@@ -80,7 +80,8 @@ struct block {
     _Alignas(BLOCK_LINE) struct insn insn[];
 };
 
-/* Where a block goes on to, valid while gen is the cache's. */
+/* Where a block goes on to (NULL: not known yet), valid while gen is the cache's, or again when
+ * soft_link_renew() says so. */
 struct link {
     struct block *to;
     uint32_t gen;
@@ -132,7 +133,7 @@ struct soft {
 
     /* Looked at by every handler. */
     struct tlb *view;       /* of the current privilege level */
-    uint32_t gen;           /* of links and jumps */
+    uint32_t gen;           /* of links and jumps; never 0 */
     uint32_t brk;           /* the running block must stop behind the current instruction */
     int64_t left;           /* instructions that may still start */
     const struct insn *cur; /* plain instruction of a block being executed, else NULL */
@@ -204,9 +205,20 @@ void soft_blocks_destroy(struct soft *s);
 /* The block at CS:EIP, decoded if need be; NULL: that memory cannot be cached. */
 struct block *soft_block_find(struct soft *s);
 void soft_blocks_flush(struct soft *s);
+/* A link or jump entry of an older generation: does it still lead where the TLB leads? Then it is
+ * of this generation. from: the running block. */
+bool soft_link_renew(const struct soft *s, const struct block *from, struct link *l);
+bool soft_jump_renew(const struct soft *s, struct jump *j, uint32_t eip);
 /* Guest or other stored to a frame that holds code. */
 void soft_code_store(struct soft *s, struct code_frame *cf, uint32_t off, uint32_t len);
 void soft_mode_update(struct soft *s);
+
+/* What links and jumps say must be looked at again, and the running block stops. */
+SOFT_INLINE void soft_links_end(struct soft *s)
+{
+    s->gen += s->gen == UINT32_MAX ? 2 : 1;
+    s->brk = 1;
+}
 
 SOFT_INLINE struct jump *soft_jump_slot(struct soft *s, uint32_t eip)
 {

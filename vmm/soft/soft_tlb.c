@@ -3,8 +3,8 @@
  *
  *  T1  A fast entry's tag is a page address only where the access needs nothing but the host
  * pointer: RAM, right granted without asking again, no data breakpoint armed, nobody told of uses,
- * and for writes no decoded code in the frame. T2  A flush or drop also ends every block link,
- * since links skip the translation of the target.
+ * and for writes no decoded code in the frame. T2  A flush or drop also ends every block link
+ * until it is renewed, since links skip the translation of the target; and the running block.
  */
 #include <assert.h>
 #include <string.h>
@@ -99,12 +99,6 @@ void soft_tlb_guard(struct soft *s, frame_t f)
                 s->tlb[v].fast[i].w = TLB_NO_TAG;
 }
 
-static void end_links(struct soft *s)
-{
-    s->gen++;
-    s->brk = 1;
-}
-
 void soft_tlb_drop(struct soft *s, la_t la)
 {
     for (int v = 0; v < 2; v++) {
@@ -115,7 +109,7 @@ void soft_tlb_drop(struct soft *s, la_t la)
         p->tag = TLB_NO_TAG;
         t->fast[slot(la)].r = t->fast[slot(la)].w = TLB_NO_TAG;
     }
-    end_links(s);
+    soft_links_end(s);
 }
 
 void soft_tlb_flush(struct soft *s)
@@ -127,5 +121,5 @@ void soft_tlb_flush(struct soft *s)
     }
     for (int v = 0; v < 2; v++)
         memset(s->tlb[v].fast, 0xff, sizeof s->tlb[v].fast);
-    end_links(s);
+    soft_links_end(s);
 }
