@@ -8,6 +8,7 @@ set_tests_properties(guests_qemu PROPERTIES TIMEOUT 300 LABELS guest SKIP_RETURN
 
 umbra_unit_test(test_srmap)
 umbra_unit_test(test_prefetch)
+umbra_unit_test(test_code_frames)
 umbra_unit_test(test_shadow_holes)
 umbra_unit_test(test_shadow_audit)
 

@@ -109,10 +109,10 @@ static int intr_ack(void *ctx)
     return v;
 }
 
-static void code_frame(void *ctx, frame_t f, bool cached)
+static void code_frame(void *ctx, frame_t f, gpa_t gpa, bool cached)
 {
     struct senv *e = ctx;
-    (void)f;
+    (void)f, (void)gpa;
     *(cached ? &e->n_code_on : &e->n_code_off) += 1;
 }
 

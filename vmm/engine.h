@@ -45,10 +45,13 @@ struct engine_ops {
     bool (*can_run)(struct engine *e);
     /* The shadow PTE at table-arena offset off, which translates la, was old and has been
      * restricted (its new value is stored already): no guest instruction may use the old one once
-     * run() goes on, nor code decoded from a frame that it no longer names. */
+     * run() goes on. */
     void (*restricted)(struct engine *e, uint32_t off, la_t la, spte_t old, spte_t now);
     /* ... many entries or non-leaf ones: every cached translation must go. */
     void (*flush)(struct engine *e);
+    /* Guest pages gfn .. gfn+n-1 of a space no longer have the frames that they had, mapped or not.
+     * May be NULL. */
+    void (*left)(struct engine *e, uint32_t space, gfn_t gfn, uint32_t n);
     /* Bring what restricted() and flush() asked for into effect now, not at the next run(): needed
      * before a table page is used again for something else. */
     void (*sync)(struct engine *e);

@@ -17,9 +17,15 @@ struct soft_engine {
     struct soft_engine_env env;
     struct soft_env soft_env;
     struct soft *soft;
-    gfn_t *gfn; /* by frame: what it backed when it was last translated */
+    /* Of frames with decoded code: the page by which it was reached, a key, by frame; and for each
+     * key whether there may be such a frame. The code is dropped when that page gets another frame,
+     * which is before the frame can have another use. */
+    uint32_t *owner;
+    uint64_t *owned;
     uint64_t insns;
 };
+
+#define KEYS ((uint32_t)SHADOW_SPACES * MM_GFNS)
 
 static size_t frames_of(const struct pool *p)
 {
@@ -59,7 +65,6 @@ static int translate(void *ctx, la_t la, enum soft_access acc, bool user, struct
                               .writable = spte_writable(e),
                               .executable = !spte_nx(e)};
     if (!spte_is_mmio(e)) {
-        s->gfn[spte_frame(e)] = gfn;
         out->host = pool_ptr(s->e.env.pool, spte_frame(e));
         out->frame = spte_frame(e);
         out->gpa = gpa_of(gfn);
@@ -174,11 +179,16 @@ static int intr_ack(void *ctx)
     return vector;
 }
 
-static void code_frame(void *ctx, frame_t f, bool cached)
+static void code_frame(void *ctx, frame_t f, gpa_t gpa, bool cached)
 {
-    const struct soft_engine *s = ctx;
+    struct soft_engine *s = ctx;
+    if (cached) {
+        const uint32_t key = shadow_space(s->e.env.shadow) * MM_GFNS + gfn_of(gpa);
+        s->owner[f] = key;
+        s->owned[key / 64] |= 1ull << key % 64;
+    }
     if (s->env.code_frame)
-        s->env.code_frame(s->env.ctx, f, s->gfn[f], cached);
+        s->env.code_frame(s->env.ctx, f, s->owner[f] % MM_GFNS, cached);
 }
 
 static bool ferr(void *ctx, bool level)
@@ -250,12 +260,44 @@ static bool can_run(struct engine *e)
 
 static void restricted(struct engine *e, uint32_t off, la_t la, spte_t old, spte_t now)
 {
+    (void)off, (void)old, (void)now;
+    soft_tlb_drop(soft_of(e)->soft, la);
+}
+
+struct keys {
+    const struct soft_engine *s;
+    uint32_t first, end;
+};
+
+static bool owned_by(const void *ctx, frame_t f)
+{
+    const struct keys *k = ctx;
+    return k->s->owner[f] >= k->first && k->s->owner[f] < k->end;
+}
+
+/* Forgets that some of the keys owned code; true: one did. */
+static bool disown(struct soft_engine *s, uint32_t first, uint32_t end)
+{
+    bool any = false;
+    for (uint32_t k = first; k < end;) {
+        const uint32_t bit = k % 64, n = end - k < 64 - bit ? end - k : 64 - bit;
+        const uint64_t mask = (n == 64 ? ~0ull : (1ull << n) - 1) << bit;
+        if (s->owned[k / 64] & mask) {
+            s->owned[k / 64] &= ~mask;
+            any = true;
+        }
+        k += n;
+    }
+    return any;
+}
+
+static void left(struct engine *e, uint32_t space, gfn_t gfn, uint32_t n)
+{
     struct soft_engine *s = soft_of(e);
-    (void)off;
-    soft_tlb_drop(s->soft, la);
-    if (spte_present(old) && (!spte_present(now) || spte_addr(now) != spte_addr(old)) &&
-        spte_addr(old) < pool_bytes(e->env.pool))
-        soft_code_written(s->soft, spte_frame(old), 0, PAGE_SIZE);
+    const uint32_t first = space * MM_GFNS + gfn;
+    const struct keys k = {s, first, first + n};
+    if (disown(s, k.first, k.end))
+        soft_code_forget(s->soft, owned_by, &k);
 }
 
 static void flush(struct engine *e)
@@ -277,12 +319,28 @@ static void kick(struct engine *e)
     soft_kick(soft_of(e)->soft);
 }
 
+/* Memory that is only there once it is written to. NULL: none. */
+static void *reserve(size_t bytes)
+{
+    void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+                   -1, 0);
+    return p == MAP_FAILED ? NULL : p;
+}
+
+static void free_owners(struct soft_engine *s)
+{
+    if (s->owner)
+        munmap(s->owner, frames_of(s->e.env.pool) * sizeof *s->owner);
+    if (s->owned)
+        munmap(s->owned, KEYS / 8);
+}
+
 static void destroy(struct engine *e)
 {
     struct soft_engine *s = soft_of(e);
     shadow_detach(e->env.shadow, e);
     soft_destroy(s->soft);
-    munmap(s->gfn, frames_of(e->env.pool) * sizeof *s->gfn);
+    free_owners(s);
     free(s);
 }
 
@@ -291,6 +349,7 @@ static const struct engine_ops soft_ops = {
     .run = run_engine,
     .can_run = can_run,
     .restricted = restricted,
+    .left = left,
     .flush = flush,
     .sync = sync_engine,
     .kick = kick,
@@ -305,13 +364,14 @@ int soft_engine_create(const struct engine_env *env, const struct soft_engine_en
     if (!s)
         return -ENOMEM;
     const size_t frames = frames_of(env->pool);
-    s->gfn = mmap(NULL, frames * sizeof *s->gfn, PROT_READ | PROT_WRITE,
-                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (s->gfn == MAP_FAILED) {
+    s->owner = reserve(frames * sizeof *s->owner);
+    s->owned = reserve(KEYS / 8);
+    s->e = (struct engine){.ops = &soft_ops, .env = *env};
+    if (!s->owner || !s->owned) {
+        free_owners(s);
         free(s);
         return -ENOMEM;
     }
-    s->e = (struct engine){.ops = &soft_ops, .env = *env};
     s->env = *senv;
     s->soft_env = (struct soft_env){.ctx = s,
                                     .translate = translate,
@@ -332,7 +392,7 @@ int soft_engine_create(const struct engine_env *env, const struct soft_engine_en
                                     .fpu_use = fpu_use};
     const int rc = soft_create(env->cpu, &s->soft_env, (uint32_t)frames, &s->soft);
     if (rc < 0) {
-        munmap(s->gfn, frames * sizeof *s->gfn);
+        free_owners(s);
         free(s);
         return rc;
     }

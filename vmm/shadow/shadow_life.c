@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "vmm/engine.h"
 #include "vmm/shadow/shadow_int.h"
 
 /* --- taking away ----------------------------------------------------------------------------- */
@@ -87,10 +88,18 @@ void shadow_zap_all(struct shadow *sh)
 /* --- spaces ------------------------------------------------------------------------------------
  */
 
+static void tell_left(struct shadow *sh, uint32_t space, gfn_t gfn, uint32_t n)
+{
+    for (int i = 0; i < MAX_ENGINES; i++)
+        if (sh->engine[i] && sh->engine[i]->ops->left)
+            sh->engine[i]->ops->left(sh->engine[i], space, gfn, n);
+}
+
 static void on_invalidate(void *ctx, gfn_t gfn, uint32_t n)
 {
     const struct shadow_space *s = ctx;
     zap_in(s->sh, s->id, gfn, n);
+    tell_left(s->sh, s->id, gfn, n);
 }
 static void on_write_protect(void *ctx, gfn_t gfn, uint32_t n)
 {
@@ -122,6 +131,7 @@ void shadow_space_remove(struct shadow *sh, uint32_t space)
 {
     assert(space != sh->cur);
     mm_set_notifier(sh->space[space].gmem->mm, NULL);
+    tell_left(sh, space, 0, MM_GFNS);
     for (int i = 0; i < MAX_ROOTS; i++)
         if (sh->root[i].valid && sh->root[i].space == space)
             shadow_root_drop(sh, &sh->root[i]);

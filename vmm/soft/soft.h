@@ -71,9 +71,11 @@ struct soft_env {
     void (*apic_base)(void *ctx);
     /* The next vector of a pending external interrupt, acknowledged; -1: none after all. */
     int (*intr_ack)(void *ctx);
-    /* Decoded blocks are about to be kept for a frame (true) or are gone (false): the owner makes
-     * sure that writes by others are reported with soft_code_written(). May be NULL. */
-    void (*code_frame)(void *ctx, frame_t f, bool cached);
+    /* Decoded blocks are about to be kept for a frame (true; gpa: the page by which it was reached)
+     * or are gone (false). They stay while nothing maps the frame. The owner makes sure that writes
+     * by others, and another use of the frame, are reported with soft_code_written() or
+     * soft_code_forget(). May be NULL. */
+    void (*code_frame)(void *ctx, frame_t f, gpa_t gpa, bool cached);
     /* cpu->fpu is about to be read or changed by an instruction: make it true. May be NULL. */
     void (*fpu_use)(void *ctx);
     /* FERR#: with CR0.NE clear a waiting instruction has met a pending x87 exception, or meets none
@@ -159,6 +161,8 @@ void soft_tlb_drop(struct soft *s, la_t la);
 void soft_tlb_flush(struct soft *s);
 /* Bytes off .. off+len-1 of a frame were written by somebody else, or the frame has left. */
 void soft_code_written(struct soft *s, frame_t f, uint32_t off, uint32_t len);
+/* Every frame with decoded code for which gone() is true has left. */
+void soft_code_forget(struct soft *s, bool (*gone)(const void *ctx, frame_t f), const void *ctx);
 
 /*
  * Places to stop at, for a debugger: before the instruction at la (SOFT_STOP_EXEC), or behind one

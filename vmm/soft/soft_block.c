@@ -108,7 +108,7 @@ static bool any_marked(const struct code_frame *cf, uint32_t off, uint32_t len)
 }
 
 /* NULL: no memory. */
-static struct code_frame *code_frame_get(struct soft *s, frame_t f)
+static struct code_frame *code_frame_get(struct soft *s, frame_t f, gpa_t gpa)
 {
     struct code_frame *cf = s->frames[f];
 
@@ -124,7 +124,7 @@ static struct code_frame *code_frame_get(struct soft *s, frame_t f)
     s->code_list = s->frames[f] = cf;
     soft_tlb_guard(s, f);
     if (s->core.env->code_frame)
-        s->core.env->code_frame(s->core.env->ctx, f, true);
+        s->core.env->code_frame(s->core.env->ctx, f, gpa, true);
     return s->frames[f];
 }
 
@@ -138,7 +138,7 @@ static void code_frame_free(struct soft *s, struct code_frame *cf)
     s->frames[f] = NULL;
     free(cf);
     if (s->core.env->code_frame)
-        s->core.env->code_frame(s->core.env->ctx, f, false);
+        s->core.env->code_frame(s->core.env->ctx, f, 0, false);
 }
 
 /* --- blocks -------------------------------------------------------------------------------- */
@@ -250,6 +250,19 @@ void soft_code_written(struct soft *s, frame_t f, uint32_t off, uint32_t len)
     soft_code_store(s, s->frames[f], off, len < PAGE_SIZE - off ? len : PAGE_SIZE - off);
 }
 
+void soft_code_forget(struct soft *s, bool (*gone)(const void *ctx, frame_t f), const void *ctx)
+{
+    struct code_frame *cf = s->code_list;
+
+    while (cf)
+        if (gone(ctx, cf->frame)) {
+            soft_code_store(s, cf, 0, PAGE_SIZE);
+            cf = s->code_list; /* others may have gone with it */
+        } else {
+            cf = cf->next;
+        }
+}
+
 void soft_blocks_flush(struct soft *s)
 {
     memset(s->hash, 0, sizeof s->hash);
@@ -316,7 +329,8 @@ static struct block *make(struct soft *s)
     const size_t size = (n + 2) * (size_t)BLOCK_LINE;
     if (s->arena_used + size > BLOCK_ARENA)
         soft_blocks_flush(s);
-    if (!code_frame_get(s, at.frame) || (at.frame2 != FRAME_NONE && !code_frame_get(s, at.frame2)))
+    if (!code_frame_get(s, at.frame, at.gpa) ||
+        (at.frame2 != FRAME_NONE && !code_frame_get(s, at.frame2, at.gpa2)))
         return NULL;
 
     struct block *b = (struct block *)(void *)(s->arena + s->arena_used);

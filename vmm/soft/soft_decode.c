@@ -231,8 +231,8 @@ static void fetch_first(struct soft *s, uint32_t eip, struct fetch *f)
     if (f->page > f->limit)
         f->page = f->limit;
     const struct tlb_page p = *soft_tlb_page(s, la, SOFT_X, soft_user(s));
-    f->at.frame = p.page.host ? p.page.frame : FRAME_NONE;
-    f->at.frame2 = FRAME_NONE;
+    f->at = (struct soft_fetch){
+        .frame = p.page.host ? p.page.frame : FRAME_NONE, .frame2 = FRAME_NONE, .gpa = p.page.gpa};
     read_code(s, &p, la, f->buf, f->page);
     f->n = f->page;
 }
@@ -246,6 +246,7 @@ static void fetch_second(struct soft *s, uint32_t eip, struct fetch *f)
         f->at.frame2 = p.page.frame;
     else
         f->at.frame = FRAME_NONE;
+    f->at.gpa2 = p.page.gpa;
     read_code(s, &p, la, f->buf + f->page, f->limit - f->page);
     f->n = f->limit;
 }

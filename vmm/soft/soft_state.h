@@ -233,6 +233,7 @@ void soft_stop_report(struct soft *s);
 /* soft_decode.c */
 struct soft_fetch {
     frame_t frame, frame2; /* where the bytes came from; frame2 only if they crossed a page */
+    gpa_t gpa, gpa2;       /* their pages */
 };
 int soft_decode_init(struct soft *s);
 /* Decode the instruction at CS:eip into *i (not ->run, ->idx). Raises what the fetch raises if
