@@ -7,6 +7,7 @@ foreach(engine soft hybrid)
   set_tests_properties(control.${engine} control_pages.${engine} PROPERTIES TIMEOUT 300 LABELS guest
     SKIP_RETURN_CODE 77)
 endforeach()
+umbra_unit_test(test_control_budget)
 umbra_unit_test(test_ptdump)
 umbra_unit_test(test_explain)
 umbra_thread_test(thread_control TIMEOUT 120)

@@ -213,13 +213,23 @@ static int machine_rc(struct request *r, int rc)
 static int run_pause(struct control *c, struct client *cl, struct request *r)
 {
     (void)cl;
-    return machine_rc(r, vm_pause(c->vm));
+    const uint64_t start = control_now_us();
+    const bool stood = control_held(c);
+    const int rc = vm_pause(c->vm);
+    if (!stood && rc == 0)
+        budget_pause(&c->budget, start);
+    return machine_rc(r, rc);
 }
 
 static int run_resume(struct control *c, struct client *cl, struct request *r)
 {
     (void)cl;
+    const uint64_t start = control_now_us();
     const int rc = vm_resume(c->vm);
+    if (rc == 0)
+        budget_resume(&c->budget, control_now_us());
+    else if (rc == -EALREADY)
+        budget_charge(&c->budget, control_now_us() - start);
     return rc == -EALREADY ? CMD_DONE : machine_rc(r, rc); /* it runs: that is what was wanted */
 }
 

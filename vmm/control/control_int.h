@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "vmm/control/budget.h"
 #include "vmm/control/control.h"
 #include "vmm/control/out.h"
 #include "vmm/vm.h"
@@ -58,7 +59,7 @@ struct control {
     ino_t ino;
     pthread_t thread;
     struct client client[CONTROL_CLIENTS];
-    uint64_t used_us;       /* of the guest's time, for calls, less what has been earned since */
+    struct budget budget;   /* of the guest's time, for calls and short pauses */
     uint64_t now;           /* monotonic ms, once per round */
     _Atomic uint64_t stops; /* times that the machine has stopped; counted by its watcher */
     _Atomic int why;        /* enum vm_stop_why of the last one */
@@ -91,7 +92,11 @@ int arg_bool(struct request *r, const char *name, bool *out);
 int arg_word(struct request *r, const char *name, const char *const *words, int *out);
 int arg_need(struct request *r, const char *name);
 
-/* vm_call(); -ESHUTDOWN in words. */
+/* Monotonic, as budget.h has it. */
+uint64_t control_now_us(void);
+/* Does somebody hold the machine? */
+bool control_held(struct control *c);
+/* vm_call(), which is charged to the budget; -ESHUTDOWN in words. */
 int control_call(struct control *c, struct request *r, void (*fn)(struct vm *, void *), void *ctx);
 
 /* Let go of injected forks; on the vCPU's thread. */

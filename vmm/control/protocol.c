@@ -232,22 +232,27 @@ int arg_word(struct request *r, const char *name, const char *const *words, int 
     return err_set(&r->err, -EINVAL, "'%s' must be one of: %s", name, all);
 }
 
-static uint64_t now_us(void)
+uint64_t control_now_us(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
 }
 
-int control_call(struct control *c, struct request *r, void (*fn)(struct vm *, void *), void *ctx)
+bool control_held(struct control *c)
 {
-    const uint64_t start = now_us();
-    const int rc = vm_call(c->vm, fn, ctx);
     pthread_mutex_lock(&c->vm->calls.lock);
     const bool held = c->vm->calls.held;
     pthread_mutex_unlock(&c->vm->calls.lock);
-    if (!held) /* who stands still loses nothing */
-        c->used_us += now_us() - start;
+    return held;
+}
+
+int control_call(struct control *c, struct request *r, void (*fn)(struct vm *, void *), void *ctx)
+{
+    const uint64_t start = control_now_us();
+    const int rc = vm_call(c->vm, fn, ctx);
+    if (!control_held(c)) /* who stands still loses nothing */
+        budget_charge(&c->budget, control_now_us() - start);
     return rc == -ESHUTDOWN
                ? err_set(&r->err, rc, "the machine does not run: it has not begun, or has ended")
                : rc;

@@ -14,8 +14,6 @@ enum {
     STUCK_MS = 30000,  /* a client that takes nothing of what waits for it goes after this */
     IDLE_MS = 60000,   /* an idle one makes room for another after this */
     FAREWELL_MS = 300, /* how long the end of the machine waits for clients to read */
-    SHARE = 3,         /* calls may take one part in so many of a running guest's time, */
-    BURST_US = 500000, /* ... once this much has been used up */
 };
 
 static uint64_t now_ms(void)
@@ -209,14 +207,6 @@ static bool anything_waits(const struct control *c)
     return false;
 }
 
-/* Requests without end must not take the guest's time without end. */
-static bool over_budget(struct control *c, uint64_t was)
-{
-    const uint64_t earned = (c->now - was) * 1000 / SHARE;
-    c->used_us -= earned < c->used_us ? earned : c->used_us;
-    return c->used_us > BURST_US;
-}
-
 static void *serve(void *ctx)
 {
     struct control *c = ctx;
@@ -230,7 +220,7 @@ static void *serve(void *ctx)
                                             : again             ? 0
                                             : anything_waits(c) ? 200
                                                                 : -1);
-        rest = over_budget(c, was);
+        rest = budget_over(&c->budget, (c->now - was) * 1000, control_held(c));
         if (!end && atomic_load(&c->ending))
             end = c->now + FAREWELL_MS;
         again = serve_all(c, rest && !end);
