@@ -74,5 +74,27 @@ if [ -r /usr/share/seabios/bios.bin ]; then
 else
     echo "SKIP of the part with a BIOS: no /usr/share/seabios/bios.bin (package seabios)"
 fi
+
+# GRUB as it lies on a floppy: its boot sector finds out by itself how many sectors a track has.
+grub=/usr/lib/grub/i386-pc
+if [ "$where" = soft ] && [ -r /usr/share/seabios/bios.bin ] && [ -r $grub/boot.img ] && command -v grub-mkimage >/dev/null; then
+    cp "$2/hello.elf" "$dir/hello.elf" && strip "$dir/hello.elf" && tar -C "$dir" -cf "$dir/md.tar" hello.elf
+    printf 'serial\nterminal_output serial\nls (fd0)\nmultiboot (memdisk)/hello.elf exit=5\nboot\n' >"$dir/grub.cfg"
+    if grub-mkimage -O i386-pc -o "$dir/core.img" -c "$dir/grub.cfg" -m "$dir/md.tar" -p '(memdisk)/' \
+        biosdisk memdisk tar serial terminal ls multiboot boot >"$dir/err" 2>&1; then
+        cat $grub/boot.img "$dir/core.img" >"$dir/grub"
+        truncate -s 1440k "$dir/grub"
+        timeout -k 5 100 "$umbra" run -fda "$dir/grub" -m 32M -q >"$dir/out" 2>"$dir/err" </dev/null
+        status=$?
+        if [ $status -ne 11 ] || ! grep -aq 'Total size' "$dir/out" || ! grep -aq 'Hello from an i386 guest' "$dir/out"; then
+            fail "GRUB from a floppy: exit status $status"
+            cat "$dir/out" "$dir/err"
+        fi
+    else
+        fail "grub-mkimage: $(cat "$dir/err")"
+    fi
+elif [ "$where" = soft ]; then
+    echo "SKIP of GRUB: no $grub/boot.img or grub-mkimage (packages grub-pc-bin, grub-common)"
+fi
 [ $failed -eq 0 ] && echo "ok - diskettes on $where"
 exit $failed

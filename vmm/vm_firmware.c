@@ -153,7 +153,7 @@ static void put16(uint8_t *p, unsigned v)
     p[1] = (uint8_t)(v >> 8);
 }
 
-static void data_area(uint8_t *b, uint8_t floppies)
+static void data_area(uint8_t *b, uint8_t floppies, unsigned disks)
 {
     const unsigned drives = (floppies >> 4 ? 1u : 0) + (floppies & 15 ? 1u : 0);
     put16(b + 0x00, UART_COM1);
@@ -168,6 +168,7 @@ static void data_area(uint8_t *b, uint8_t floppies)
     put16(b + 0x4c, 80 * 25 * 2 + 96); /* a page's bytes, rounded up */
     put16(b + 0x60, 0x0d0e);           /* the cursor's lines */
     put16(b + 0x63, 0x3d4);
+    b[0x75] = (uint8_t)disks;
     put16(b + 0x80, 0x1e); /* the keyboard's buffer, from and to */
     put16(b + 0x82, 0x3e);
     b[0x84] = 24; /* the last row */
@@ -175,6 +176,14 @@ static void data_area(uint8_t *b, uint8_t floppies)
     b[0x87] = 0x60; /* 256 KiB of display memory */
     b[0x89] = 0x11; /* VGA, 400 lines */
     b[0x96] = 0x10; /* a keyboard with 101 keys */
+}
+
+static unsigned disks_of(const struct vm *vm)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < BOARD_DRIVES; i++)
+        n += vm->opts.drive[i].disk && !vm->opts.drive[i].cd;
+    return n;
 }
 
 int vm_firmware_leave(struct vm *vm, struct errmsg *err)
@@ -185,7 +194,7 @@ int vm_firmware_leave(struct vm *vm, struct errmsg *err)
     if (vm->board.apic.present)
         mp_tables(page, NULL);
     rom_end(page);
-    data_area(bda, fdc_cmos_types(&vm->board.fdc));
+    data_area(bda, fdc_cmos_types(&vm->board.fdc), disks_of(vm));
     rc = vm_rom_back(vm, 0xf0000, ROM_PAGE - 0xf0000, err);
     if (!rc)
         rc = vm_rom_add(vm, ROM_PAGE, page, sizeof page, err);
