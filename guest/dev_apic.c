@@ -3,6 +3,7 @@
  * them as a BIOS leaves it, priorities, interprocessor interrupts to itself and to nobody, the
  * timer, edge and level at the I/O APIC, a halt that only they can end.
  */
+#include "guest/rt/pic.h"
 #include "guest/rt/trap.h"
 
 #define MSR_BASE   0x1bu
@@ -165,16 +166,7 @@ static void pit_rate(unsigned divisor)
 
 static void init_pic(void)
 {
-    outb(0x20, 0x11);
-    outb(0x21, V_PIC);
-    outb(0x21, 4);
-    outb(0x21, 1);
-    outb(0xa0, 0x11);
-    outb(0xa1, V_PIC + 8);
-    outb(0xa1, 2);
-    outb(0xa1, 1);
-    outb(0x21, 0xff);
-    outb(0xa1, 0xff);
+    pic_init(V_PIC, 0xffff);
 }
 
 static void virtual_wire(void)

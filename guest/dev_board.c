@@ -2,6 +2,7 @@
  * What else is on a PC's board, from inside: DMA controllers, the refresh bit, level control, what
  * is absent, the FPU's interrupt, the ROM below 1 MiB, which no kind of write changes.
  */
+#include "guest/rt/pic.h"
 #include "guest/rt/trap.h"
 
 static void dma_chip(uint16_t base, unsigned step, const char *name)
@@ -138,16 +139,7 @@ static void fpu(void)
     uint32_t cr0, at;
 
     trap_handle(FPU_VECTOR, on_fpu);
-    outb(0x20, 0x11);
-    outb(0x21, FIRST_VECTOR);
-    outb(0x21, 4);
-    outb(0x21, 1);
-    outb(0xa0, 0x11);
-    outb(0xa1, FIRST_VECTOR + 8);
-    outb(0xa1, 2);
-    outb(0xa1, 1);
-    outb(0x21, 0xfb);
-    outb(0xa1, 0xdf);
+    pic_init(FIRST_VECTOR, 0xdffb);
     __asm__ volatile("mov %%cr0, %0" : "=r"(cr0));
     __asm__ volatile("mov %0, %%cr0" : : "r"(cr0 & ~0x2cu)); /* no EM, TS, NE */
     __asm__ volatile("fninit; fldcw %0; sti" : : "m"(unmasked));

@@ -6,6 +6,7 @@
  * And what DMA may change behind the processor's back: code that has run, a page table in use.
  * Runs on any PC with such a drive. */
 #include "guest/rt/paging.h"
+#include "guest/rt/pic.h"
 
 enum { DOR = 0x3f2, MSR = 0x3f4, FIFO = 0x3f5, CCR = 0x3f7 };
 enum { READY = 0x80, TO_HOST = 0x40 };
@@ -29,12 +30,7 @@ static bool on_irq(struct trap_frame *f)
 static void start_interrupts(void)
 {
     trap_handle(FIRST_VECTOR + IRQ, on_irq);
-    outb(0x20, 0x11);
-    outb(0x21, FIRST_VECTOR);
-    outb(0x21, 4);
-    outb(0x21, 1);
-    outb(0x21, 0xff & ~(1 << IRQ));
-    outb(0xa1, 0xff);
+    pic_init(FIRST_VECTOR, 0xffff & ~(1 << IRQ));
     __asm__ volatile("sti");
 }
 

@@ -3,6 +3,7 @@
  * before and a newline behind. Sectors 100 to 139 of the disk are written.
  *
  * Runs on any PC with such drives. */
+#include "guest/rt/pic.h"
 #include "guest/rt/trap.h"
 
 enum { PRIMARY = 0x1f0, SECONDARY = 0x170 };
@@ -31,16 +32,7 @@ static void start_interrupts(void)
     trap_init();
     trap_handle(FIRST_VECTOR + 14, on_irq);
     trap_handle(FIRST_VECTOR + 15, on_irq);
-    outb(0x20, 0x11);
-    outb(0x21, FIRST_VECTOR);
-    outb(0x21, 4);
-    outb(0x21, 1);
-    outb(0xa0, 0x11);
-    outb(0xa1, FIRST_VECTOR + 8);
-    outb(0xa1, 2);
-    outb(0xa1, 1);
-    outb(0x21, 0xfb);
-    outb(0xa1, 0x3f);
+    pic_init(FIRST_VECTOR, 0x3ffb);
     __asm__ volatile("sti");
 }
 
