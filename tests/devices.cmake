@@ -1,6 +1,7 @@
 # The devices of a PC: their units, and the guests that look at them from inside.
 umbra_unit_test(test_dev_vga)
 umbra_unit_test(test_dev_keys)
+umbra_unit_test(test_dev_keyhold)
 umbra_unit_test(test_dev_apic)
 umbra_unit_test(test_dev_board)
 umbra_unit_test(test_dev_fdc)

@@ -41,27 +41,41 @@ static void *display_thread(void *ctx)
 
 /* --- the vCPU's side ------------------------------------------------------------------------- */
 
-static void press(struct vm *vm, const uint8_t *codes, unsigned n)
+static void send(struct vm *vm, const uint8_t *codes, unsigned n)
 {
     for (unsigned i = 0; i < n; i++)
         kbd_key(&vm->board.kbd, codes[i]);
 }
 
+static void press(struct vm *vm, const uint8_t *codes, unsigned n)
+{
+    uint8_t now[KEYHOLD_MOST];
+    send(vm, now, keyhold_stroke(&vm->display.hold, codes, n, now));
+}
+
+/* Is there room for a key? What waits and what is pressed are no more codes than one key has. */
+static bool room(const struct vm *vm)
+{
+    return kbd_room(&vm->board.kbd) >= KEYS_MOST;
+}
+
 static void take_keys(struct vm *vm)
 {
     struct vm_display *d = &vm->display;
-    uint8_t codes[KEYS_MOST];
+    uint8_t codes[KEYS_MOST], now[KEYHOLD_MOST];
 
     d->quiet++;
-    while (kbd_room(&vm->board.kbd) >= KEYS_MOST && chardev_readable(d->terminal)) {
+    while (room(vm) && chardev_readable(d->terminal)) {
         const int byte = chardev_get(d->terminal);
         if (byte < 0)
             break;
         d->quiet = 0;
         press(vm, codes, keys_byte(&d->keys, (uint8_t)byte, codes));
     }
-    if (d->quiet >= ESCAPE_LOOKS && kbd_room(&vm->board.kbd) >= KEYS_MOST)
+    if (d->quiet >= ESCAPE_LOOKS && room(vm))
         press(vm, codes, keys_idle(&d->keys, codes));
+    if (d->quiet && room(vm))
+        send(vm, now, keyhold_look(&d->hold, now));
 }
 
 void vm_display_poll(struct vm *vm)

@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 
+#include "vmm/dev/keyhold.h"
 #include "vmm/dev/keys.h"
 #include "vmm/dev/screen.h"
 #include "vmm/errmsg.h"
@@ -19,6 +20,7 @@ struct vm_display {
     bool on_terminal;         /* the screen is shown */
     struct screen screen;
     struct keys keys;
+    struct keyhold hold;
     unsigned quiet; /* looks at the keyboard since a byte has come */
     int stop_fd;
     pthread_t thread;
