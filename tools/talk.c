@@ -1,7 +1,9 @@
 /*
  * talk: hold a conversation with a command that has a console on its standard input and output.
  *
- *   talk [-l SECONDS] SCRIPT -- COMMAND...
+ *   talk [-e] [-l SECONDS] SCRIPT -- COMMAND...
+ *
+ * -e: escape sequences of a terminal are not part of the text, wherever they stand in it.
  *
  * SCRIPT has one step a line, in order:
  *   expect TEXT   read until TEXT comes, from where the step before left off
@@ -35,6 +37,8 @@ struct talk {
     char *got; /* what came and no step has looked for in vain */
     size_t len, cap;
     bool ended;
+    bool plain; /* -e */
+    enum { TEXT, ESCAPE, SEQUENCE } state;
 };
 
 static double now(void)
@@ -67,6 +71,28 @@ static bool start(struct talk *t, char **argv)
     return true;
 }
 
+/* Take the escape sequences out of the last n bytes; how many are left. */
+static size_t without_escapes(struct talk *t, size_t n)
+{
+    char *const from_here = t->got + t->len, *to = from_here;
+    for (const char *p = from_here; p < from_here + n; p++) {
+        switch (t->state) {
+        case TEXT:
+            if (*p == '\033')
+                t->state = ESCAPE;
+            else
+                *to++ = *p;
+            break;
+        case ESCAPE: t->state = *p == '[' ? SEQUENCE : TEXT; break;
+        case SEQUENCE:
+            if (*p >= '@' && *p <= '~')
+                t->state = TEXT;
+            break;
+        }
+    }
+    return (size_t)(to - from_here);
+}
+
 /* Read what is there, waiting until the time `until`. false: time is up, or the command has ended.
  */
 static bool read_more(struct talk *t, double until)
@@ -90,7 +116,7 @@ static bool read_more(struct talk *t, double until)
     }
     fwrite(t->got + t->len, 1, (size_t)n, stdout);
     fflush(stdout);
-    t->len += (size_t)n;
+    t->len += t->plain ? without_escapes(t, (size_t)n) : (size_t)n;
     return true;
 }
 
@@ -226,14 +252,16 @@ int main(int argc, char **argv)
     struct talk t = {.limit = 60};
     int o;
 
-    while ((o = getopt(argc, argv, "+l:")) != -1) {
-        if (o != 'l' || (t.limit = atof(optarg)) <= 0) {
-            fprintf(stderr, "usage: talk [-l SECONDS] SCRIPT -- COMMAND...\n");
+    while ((o = getopt(argc, argv, "+el:")) != -1) {
+        if (o == 'e') {
+            t.plain = true;
+        } else if (o != 'l' || (t.limit = atof(optarg)) <= 0) {
+            fprintf(stderr, "usage: talk [-e] [-l SECONDS] SCRIPT -- COMMAND...\n");
             return EXIT_SCRIPT;
         }
     }
     if (argc - optind < 3 || strcmp(argv[optind + 1], "--") != 0) {
-        fprintf(stderr, "usage: talk [-l SECONDS] SCRIPT -- COMMAND...\n");
+        fprintf(stderr, "usage: talk [-e] [-l SECONDS] SCRIPT -- COMMAND...\n");
         return EXIT_SCRIPT;
     }
     FILE *script = fopen(argv[optind], "re");

@@ -18,12 +18,13 @@ case $how in
     *) [ -r $bios ] || skip_all "no $bios (package seabios)" ;;
 esac
 
-# converse NAME OPTIONS...: $work/script with a machine.
+# converse NAME OPTIONS...: $work/script with a machine. The BIOS moves the cursor of a terminal in the middle of words.
 converse() {
     local name=$1
     shift
-    timeout 400 "$talk" -l 100 "$work/script" -- "$umbra" run --engine soft "$@" >"$work/$name" 2>"$work/$name.err"
+    timeout 400 "$talk" -e -l 100 "$work/script" -- "$umbra" run --engine soft "$@" >"$work/raw" 2>"$work/$name.err"
     result $? "$name: each step came about"
+    LC_ALL=C sed 's/\x1b\[[0-9;?]*[A-Za-z]//g' "$work/raw" >"$work/$name"
 }
 
 # The BIOS shows its screen on COM1 and types what comes there, few letters at a time.
