@@ -57,6 +57,7 @@ put bz 0x22c "$(le32 0x7fffffff)$(le32 0x1000)\x01"
 put bz 0x238 "$(le32 2047)"
 put bz 0x258 "$(le32 0x1000000)"
 put bz 0x260 "$(le32 0x900000)"
+put bz 0x26c '\xfa\xf4' # where the setup code is entered by its jump
 put bz 0x600 '\xfa\xf4'
 truncate -s 3136 bz
 head -c 10000 /dev/zero >initrd
@@ -74,12 +75,9 @@ syssize past the file|0x1f4|$(le32 101)|image: syssize says 0x650 bytes of kerne
 syssize at most|0x1f4|$max|image: syssize says 0xffffffff0 bytes of kernel, the file has 0x640; is it truncated?
 a header of no length|0x201|\x00|image: setup header ends at 0x202, must be 0x22c to 0x290
 a header beyond all|0x201|\xff|image: setup header ends at 0x301, must be 0x22c to 0x290
-version 0|0x206|\x00\x00|image: boot protocol version 0 is older than 2.02
-version 2.01|0x206|\x01\x02|image: boot protocol version 0x201 is older than 2.02
 version at most|0x206|\xff\xff|
-loadflags 0|0x211|\x00|image: loadflags 0: a zImage, which goes below 1 MiB; build a bzImage
 loadflags at most|0x211|\xff|
-code32_start 0|0x214|$(le32 0)|image: code32_start 0 lies outside of the kernel (0x100000, 0x640 bytes)
+code32_start below the kernel|0x214|$(le32 0xfffff)|image: code32_start 0xfffff lies outside of the kernel (0x100000, 0x640 bytes)
 code32_start past the kernel|0x214|$(le32 0x100640)|image: code32_start 0x100640 lies outside of the kernel (0x100000, 0x640 bytes)
 code32_start at most|0x214|$max|image: code32_start 0xffffffff lies outside of the kernel (0x100000, 0x640 bytes)
 ramdisk_image and _size at most|0x218|$max$max|
@@ -112,6 +110,35 @@ init_size one too many|0x260|$(le32 0x3000001)|image: kernel at 0x1000000, 0x300
 init_size at most|0x260|$max|image: kernel at 0x1000000, 0xffffffff bytes, $ram
 no boot flag|0x1fe|\x00\x00|image: not an image that is known here (Linux, Multiboot 1 and 2, PVH, ELF32); a raw binary needs --flat
 LIES
+
+# What is no protocol with a 32-bit entry is entered in real mode, through a BIOS.
+if [ -r /usr/share/seabios/bios.bin ]; then
+    lies bz <<LIES
+version 0, in real mode|0x206|\x00\x00|
+version 2.01, in real mode|0x206|\x01\x02|
+loadflags 0, a zImage|0x211|\x00|
+code32_start 0|0x214|$(le32 0)|
+LIES
+else
+    skip 'in real mode' 'no /usr/share/seabios/bios.bin (package seabios)'
+fi
+cp bz image
+put image 0x206 '\x03\x02'
+put image 0x1f1 '\x06'
+refused 'version 2.03, setup_sects past the file' 'image: setup_sects 6 leaves no kernel in 0xc40 bytes; is it truncated?'
+put image 0x1f1 '\xf0'
+truncate -s 200000 image
+refused 'version 2.03, more setup code than has room' 'image: setup_sects 240: setup code of 0x1e200 bytes has no room at 0x10000'
+put image 0x1f1 '\x02\x00\x00\x00\x00'
+put image 0x211 '\x00'
+truncate -s 600000 image
+refused 'version 2.03, a zImage that is too large' 'image: 0x921c0 bytes of kernel do not fit into low memory (0x10000-0x8ffff); build a bzImage'
+cp bz image
+put image 0x206 '\x03\x02'
+refused 'version 2.03, two initrds' 'image: it takes one -initrd without arguments; join the files into one' -initrd initrd -initrd initrd
+put image 0x22c "$(le32 0x100fff)"
+refused 'version 2.03, initrd_addr_max inside the kernel' \
+    "initrd: module of 0x2710 bytes does not fit below 0x101000 $room" -initrd initrd
 
 # An initrd for which there is no room: in RAM, and below what the kernel can reach.
 cp bz image

@@ -197,7 +197,7 @@ static int take_initrd(const struct loading *l, const struct header *h, struct r
         first = LOAD_HIGH + load_u32(b + SU_INIT_SIZE);
     if (most + 1 < end)
         end = most + 1;
-    int rc = load_file_open(&f, l->o->modules[0], l->g->bytes, l->err);
+    int rc = load_file_open(&f, l->o->modules[0], LOAD_FILE_MAX, l->err);
     if (!rc && (end < first || f.size > ((end - first) & ~(gpa_t)PAGE_MASK)))
         rc = err_set(l->err, -EINVAL,
                      "%s: module of %#llx bytes does not fit below %#llx beside what is loaded; "
