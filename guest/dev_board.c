@@ -133,6 +133,11 @@ static uint32_t divide_by_zero(void)
     return at;
 }
 
+__asm__(".pushsection .user, \"ax\"\n"
+        "user_fpu: fninit; fldcw (%edx); fld1; fldz; fdivrp\n\tnop\n\tfwait\n\tint $0x80\n"
+        ".popsection");
+extern char user_fpu[];
+
 static void fpu(void)
 {
     static const uint16_t unmasked = 0x37b;
@@ -149,6 +154,11 @@ static void fpu(void)
     __asm__ volatile("fldcw %0" : : "m"(unmasked));
     divide_by_zero();
     tap_ok(fpu_irqs == 2, "and once more (%u)", fpu_irqs);
+    struct ring3 r = {
+        .edx = (uint32_t)&unmasked, .eip = (uint32_t)user_fpu, .eflags = EFLAGS_ONE | EFLAGS_IF};
+    const unsigned vector = ring3_run(&r);
+    tap_ok(vector == VEC_SYSCALL && fpu_irqs == 3, "from ring 3 too (vector %u, %u)", vector,
+           fpu_irqs);
     __asm__ volatile("cli; fninit; mov %0, %%cr0" : : "r"(cr0));
     outb(0x21, 0xff);
     outb(0xa1, 0xff);
