@@ -59,7 +59,7 @@ _umbra() {
             return
             ;;
         --boot | -boot)
-            mapfile -t COMPREPLY < <(compgen -W 'c d cd dc' -- "$cur")
+            mapfile -t COMPREPLY < <(compgen -W 'a c d ac cd dc acd' -- "$cur")
             return
             ;;
         --display | -display)
