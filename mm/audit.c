@@ -14,6 +14,7 @@
 
 #include "mm/mm_int.h"
 #include "mm/object.h"
+#include "mm/runs.h"
 #include "mm/swap_int.h"
 
 struct audit {
@@ -39,6 +40,12 @@ __attribute__((format(printf, 2, 3))) static int audit_says(struct audit *a, con
     return -EUCLEAN;
 }
 
+/* Frames below fresh, and those of runs. */
+static bool handed_out(const struct pool *p, frame_t f)
+{
+    return f < p->fresh || (f >= p->run_low && f < p->frames_max);
+}
+
 /* How often frame f's reverse map names (mm, gfn). */
 static unsigned rmap_names(const struct pool *p, frame_t f, const struct mm *mm, gfn_t gfn)
 {
@@ -55,7 +62,7 @@ static unsigned rmap_names(const struct pool *p, frame_t f, const struct mm *mm,
 static int audit_present(struct audit *a, const struct mm *mm, gfn_t gfn, pte_t pte)
 {
     frame_t f = pte_frame(pte);
-    if (f >= a->p->fresh)
+    if (!handed_out(a->p, f))
         return audit_says(a, "%s: gfn 0x%x maps frame %u, which was never handed out", mm->name,
                           gfn, f);
     if (f == POOL_ZERO_FRAME) {
@@ -255,6 +262,65 @@ static int audit_free(struct audit *a)
     return 0;
 }
 
+static int audit_run_of(struct audit *a, uint32_t i, uint32_t *left, uint32_t *grown)
+{
+    struct pool *p = a->p;
+    const struct run *r = &p->runs[i];
+    const frame_t first = i * RUN_FRAMES;
+    uint32_t free = 0;
+    for (uint32_t k = 0; k < RUN_FRAMES; k++) {
+        const bool is_free = r->free[k / 64] >> k % 64 & 1, real = r->real >> k / 64 & 1;
+        free += is_free;
+        *grown += real && first + k < p->frames_max;
+        if (is_free && first + k >= p->frames_max)
+            return audit_says(a, "run %u has frame %u, which the pool has not", i, first + k);
+        if (!is_free && first + k < p->frames_max && !real)
+            return audit_says(a, "run %u has handed out frame %u, which has no memory", i,
+                              first + k);
+        if (is_free)
+            a->seen[first + k] |= SEEN_FREE;
+    }
+    if (free != r->left)
+        return audit_says(a, "run %u has %u free frames, counted %u", i, free, r->left);
+    if (r->owner && r->owner->run[r->range] != i)
+        return audit_says(a, "run %u is reserved for range %u of %s, which does not know it", i,
+                          r->range, r->owner->name);
+    *left += free;
+    return 0;
+}
+
+static int audit_run_lists(struct audit *a)
+{
+    struct pool *p = a->p;
+    uint32_t met = 0;
+    for (int k = 0; k < RUN_LISTS; k++)
+        for (uint32_t i = p->run_heads[k].first, prev = 0; i; prev = i, i = p->runs[i].next) {
+            const struct run *r = &p->runs[i];
+            const int want = !r->left                ? RUN_USED_UP
+                             : r->owner              ? RUN_OWNED
+                             : r->left == RUN_FRAMES ? RUN_WHOLE
+                                                     : RUN_LOOSE;
+            if (r->list != k || want != k || r->prev != prev || i * RUN_FRAMES < p->run_low)
+                return audit_says(a, "run %u is on list %d, should be on %d", i, k, want);
+            met++;
+        }
+    const uint32_t runs = (p->frames_max - p->run_low + RUN_FRAMES - 1) / RUN_FRAMES;
+    return met == runs ? 0 : audit_says(a, "%u runs are on lists, there are %u", met, runs);
+}
+
+static int audit_runs(struct audit *a)
+{
+    struct pool *p = a->p;
+    uint32_t left = 0, grown = 0;
+    int err = p->runs ? audit_run_lists(a) : 0;
+    for (frame_t f = p->run_low; p->runs && f < p->frames_max && !err; f += RUN_FRAMES)
+        err = audit_run_of(a, f / RUN_FRAMES, &left, &grown);
+    if (!err && (left != p->runs_left || grown != p->runs_grown))
+        err = audit_says(a, "runs have %u free frames of %u that exist, counted %u of %u", left,
+                         grown, p->runs_left, p->runs_grown);
+    return err;
+}
+
 static int audit_lists(struct audit *a)
 {
     struct pool *p = a->p;
@@ -264,7 +330,7 @@ static int audit_lists(struct audit *a)
         const char *name = k == LRU_ACTIVE ? "active" : "inactive";
         for (frame_t f = p->lru[k].first; f != FRAME_NONE; f = frame_of(p, f)->lru_next) {
             struct frame *fr = frame_of(p, f);
-            if (f == POOL_ZERO_FRAME || f >= p->fresh || (a->seen[f] & SEEN_LRU))
+            if (f == POOL_ZERO_FRAME || !handed_out(p, f) || (a->seen[f] & SEEN_LRU))
                 return audit_says(a, "%s list holds frame %u twice or wrongly", name, f);
             if (!frame_test(fr, FRAME_LRU) ||
                 (frame_test(fr, FRAME_ACTIVE) != 0) != (k == LRU_ACTIVE) || fr->lru_prev != prev)
@@ -325,7 +391,11 @@ static int audit_frames(struct audit *a)
                           (unsigned long long)z->counts, z->flags);
     if (memcmp(pool_base(a->p), zero, PAGE_SIZE))
         return audit_says(a, "the zero frame is not zero");
-    for (frame_t f = 1; f < a->p->fresh; f++) {
+    for (frame_t f = 1; f < a->p->frames_max; f++) {
+        if (!handed_out(a->p, f)) {
+            f = a->p->run_low - 1;
+            continue;
+        }
         int err = audit_frame(a, f);
         if (err)
             return err;
@@ -343,16 +413,17 @@ static int audit_run(struct audit *a)
 {
     struct pool *p = a->p;
     size_t slots = a->sw ? a->sw->slots : 1;
-    a->maps = calloc(p->fresh, sizeof(*a->maps));
-    a->refs = calloc(p->fresh, sizeof(*a->refs));
-    a->seen = calloc(p->fresh, 1);
+    const size_t frames = p->run_low < p->frames_max ? p->frames_max : p->fresh;
+    a->maps = calloc(frames, sizeof(*a->maps));
+    a->refs = calloc(frames, sizeof(*a->refs));
+    a->seen = calloc(frames, 1);
     a->names = calloc(slots, sizeof(*a->names));
     int err;
     if (!a->maps || !a->refs || !a->seen || !a->names)
         err = audit_says(a, "the audit itself found no memory");
     else if ((err = audit_mms(a)) == 0 && (err = audit_objects(a)) == 0 &&
              (err = audit_swap(a)) == 0 && (err = audit_free(a)) == 0 &&
-             (err = audit_lists(a)) == 0)
+             (err = audit_runs(a)) == 0 && (err = audit_lists(a)) == 0)
         err = audit_frames(a);
     if (!err && a->sw)
         err = store_audit(a->sw->store, a->msg, a->len);

@@ -44,10 +44,12 @@ static enum step cow_copy(struct fault *f, frame_t old)
     struct mm *mm = f->mm;
     struct pool *p = mm->pool;
     bool zeroed;
+    /* A copy of one page is no reason to set 2 MiB aside. */
+    const struct place at = {mm, f->gfn, false};
     frame_ref(frame_of(p, old));
     mm_unlock_ptl(mm);
     /* in place of another: no matter of the mm's limit */
-    frame_t copy = mm_take_frame(p, NULL, &zeroed, &f->out.path);
+    frame_t copy = mm_take_frame(p, NULL, &at, &zeroed, &f->out.path);
     if (copy != FRAME_NONE)
         memcpy(pool_ptr(p, copy), pool_ptr(p, old), PAGE_SIZE);
     mm_sync(p, MM_SYNC_COPIED, mm, f->gfn);

@@ -7,6 +7,7 @@
 
 #include "mm/fault_int.h"
 #include "mm/reclaim.h"
+#include "mm/runs.h"
 #include "mm/swap_int.h"
 
 enum {
@@ -89,12 +90,23 @@ void fault_install(struct fault *f, frame_t frame)
     lru_add(mm->pool, frame);
 }
 
+struct place fault_place(const struct fault *f)
+{
+    const gfn_t first = f->gfn & ~(RUN_FRAMES - 1);
+    return (struct place){.mm = f->mm,
+                          .gfn = f->gfn,
+                          .reserve = f->region.kind == MM_ANON_PRIVATE &&
+                                     f->region.start <= first &&
+                                     f->region.end >= first + RUN_FRAMES};
+}
+
 enum step fault_fresh(struct fault *f)
 {
     struct mm *mm = f->mm;
     bool over_zero = !pte_none(f->pte), zeroed;
+    const struct place at = fault_place(f);
     mm_unlock_ptl(mm);
-    frame_t frame = mm_take_frame(mm->pool, mm, &zeroed, &f->out.path);
+    frame_t frame = mm_take_frame(mm->pool, mm, &at, &zeroed, &f->out.path);
     if (frame == FRAME_NONE) {
         mm_lock_ptl(mm);
         return fault_fails(f, MM_OOM);

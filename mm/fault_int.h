@@ -32,6 +32,9 @@ bool fault_unchanged(struct fault *f);
 enum step fault_lost(struct fault *f);
 /* ptl not held. False: no memory for a node. */
 bool fault_reserve_node(struct fault *f);
+/* Where a frame for the fault's page would best lie. A run is only for a range that one region of
+ * private anonymous memory holds whole. */
+struct place fault_place(const struct fault *f);
 /* Maps the fault's own new frame, writable and dirty. ptl held. */
 void fault_install(struct fault *f, frame_t frame);
 

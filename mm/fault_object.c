@@ -12,7 +12,7 @@ static enum step object_copy(struct fault *f, frame_t page)
 {
     struct mm *mm = f->mm;
     bool zeroed;
-    frame_t copy = mm_take_frame(mm->pool, mm, &zeroed, &f->out.path);
+    frame_t copy = mm_take_frame(mm->pool, mm, &PLACE_ANY, &zeroed, &f->out.path);
     if (copy != FRAME_NONE)
         memcpy(pool_ptr(mm->pool, copy), pool_ptr(mm->pool, page), PAGE_SIZE);
     swap_drop(mm->pool, page, FRAME_REF);

@@ -9,6 +9,7 @@
 
 #include "mm/mm_int.h"
 #include "mm/object.h"
+#include "mm/runs.h"
 #include "mm/swap_int.h"
 #include "mm/trace_int.h"
 
@@ -206,6 +207,7 @@ void mm_destroy(struct mm *mm)
     lock_drop(&mm->map_lock, LOCK_MAP);
     swap_drain(pool); /* what was on its way out for this mm ends here, slots and all */
     assert(mm->resident == 0 && mm->swapped == 0);
+    runs_disown(mm);
 
     lock_take(&pool->mms_lock, LOCK_MMS);
     if (mm->prev)

@@ -45,6 +45,7 @@ struct mm {
     uint32_t ahead_window;       /* ... pages read beside it, */
     _Atomic uint32_t ahead_hits; /* ... and how many of those read before were wanted */
     _Atomic uint64_t faults[MM_RESULTS];
+    uint16_t run[MM_GFNS / 512]; /* by aligned 2 MiB: the run reserved for it, 0: none; free_lock */
     uint16_t used[TABLE_ENTRIES]; /* entries that are not none, per leaf table */
     uint32_t root[TABLE_ENTRIES]; /* leaf tables: index in pool->tables, 0: none */
 };
@@ -158,8 +159,10 @@ static inline bool mm_test_clear_young(struct mm *mm, gfn_t gfn)
 /* --- frames for pages ------------------------------------------------------------------------- */
 
 /* A frame for a page that will be one more of mm's (NULL: of nobody's, so that no limit is asked):
- * one ref, on no list, reclaiming if need be; FRAME_NONE: none to be had. No lock may be held. */
-frame_t mm_take_frame(struct pool *p, struct mm *mm, bool *zeroed, uint32_t *path);
+ * one ref, on no list, reclaiming if need be; FRAME_NONE: none to be had. at: where it would best
+ * lie. No lock may be held. */
+frame_t mm_take_frame(struct pool *p, struct mm *mm, const struct place *at, bool *zeroed,
+                      uint32_t *path);
 
 /* Walks the pool's mms, each with a ref held: the one after prev, whose ref is dropped. */
 struct mm *mms_next(struct pool *p, struct mm *prev);

@@ -262,7 +262,7 @@ static int page_make(struct mm_object *o, uint32_t i, struct mm *mm, pte_t was,
 {
     struct pool *p = o->pool;
     bool zeroed;
-    frame_t f = mm_take_frame(p, mm, &zeroed, &out->path);
+    frame_t f = mm_take_frame(p, mm, &PLACE_ANY, &zeroed, &out->path);
     if (f == FRAME_NONE)
         return -ENOMEM;
     struct frame *fr = frame_of(p, f);
@@ -299,7 +299,7 @@ static int page_swap_in(struct mm_object *o, uint32_t i, struct mm *mm, pte_t en
     struct swap_in in;
     if (!sw)
         return -EAGAIN; /* taken away: the page is back */
-    int err = swap_in(p, mm, entry, &in);
+    int err = swap_in(p, mm, &PLACE_ANY, entry, &in);
     if (err) {
         swap_leave(sw);
         return err;

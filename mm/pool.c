@@ -1,6 +1,7 @@
 /* The frame pool: growth, the free list, references (pool.h, frame.h). */
 #include "mm/pool_int.h"
 #include "mm/reclaim.h"
+#include "mm/runs.h"
 #include "mm/share.h"
 #include "mm/swap_int.h"
 #include "mm/trace.h"
@@ -68,7 +69,7 @@ static int pool_populate(struct pool *p, uint32_t from, uint32_t to)
 /* Under the lock, after free_count or fresh changed. */
 static void pool_note_available(struct pool *p)
 {
-    atomic_store_explicit(&p->available, p->free_count + (p->frames_max - p->fresh),
+    atomic_store_explicit(&p->available, p->free_count + (p->run_low - p->fresh) + p->runs_left,
                           memory_order_relaxed);
 }
 
@@ -109,6 +110,7 @@ static int pool_setup(struct pool *p)
 
 static void pool_release(struct pool *p)
 {
+    runs_fini(p);
     slab_fini(&p->tables);
     slab_fini(&p->nodes);
     if (p->frames)
@@ -136,11 +138,14 @@ int pool_create(const struct pool_opts *opts, struct pool **out)
     p->fd = -1;
     p->free_first = FRAME_NONE;
     p->fresh = 1;
-    p->grown = 1;
-    pool_note_available(p);
+    p->grown = p->grown_to = 1;
+    p->run_low = p->frames_max;
     for (int i = 0; i < LRU_LISTS; i++)
         p->lru[i] = (struct lru_list){FRAME_NONE, FRAME_NONE, 0};
     int err = pool_setup(p);
+    if (!err && opts->runs)
+        err = runs_init(p);
+    pool_note_available(p);
     if (err) {
         pool_release(p);
         return err;
@@ -160,7 +165,8 @@ void pool_destroy(struct pool *p)
 #ifdef MM_DEBUG
     assert(p->mms == NULL && "an mm outlives its pool");
     assert(p->objects == NULL && "an object outlives its pool");
-    assert(p->free_count + 1 == p->fresh && "a frame was not given back");
+    assert(p->free_count + 1 == p->fresh && p->runs_left == p->frames_max - p->run_low &&
+           "a frame was not given back");
     assert(p->nodes.used == 0 && p->tables.used == 0);
 #endif
     pool_release(p);
@@ -181,8 +187,10 @@ void pool_get_stats(const struct pool *cp, struct pool_stats *out)
     struct pool *p = (struct pool *)cp; /* only its lock is written */
     spin_take(&p->free_lock, LOCK_FREE);
     out->frames_max = p->frames_max;
-    out->frames_grown = p->grown;
-    out->frames_free = p->free_count + (p->grown - p->fresh);
+    out->frames_grown = p->grown + p->runs_grown;
+    out->frames_free = p->free_count + (p->grown - p->fresh) + p->runs_grown -
+                       (p->frames_max - p->run_low - p->runs_left);
+    out->runs_broken = p->runs_broken;
     out->allocs = p->allocs;
     out->frees = p->frees;
     out->grows = p->grows;
@@ -198,7 +206,7 @@ static uint32_t pool_next_step(const struct pool *p, uint32_t grown)
     uint64_t to = grown == 1 ? step : grown + step; /* the zero frame is part of the first step */
     if (to <= grown)
         to = (uint64_t)grown + 1;
-    return to > p->frames_max ? p->frames_max : (uint32_t)to;
+    return to > p->run_low ? p->run_low : (uint32_t)to;
 }
 
 /* Grow by a step, unless another thread just did. 0, or -ENOMEM: at the limit, or the host is. */
@@ -211,14 +219,41 @@ static int pool_grow(struct pool *p)
     spin_drop(&p->free_lock, LOCK_FREE);
     int err = 0;
     if (!room) {
-        uint32_t to = pool_next_step(p, grown);
+        /* before the memory is there, so that no run is carved of it meanwhile */
+        spin_take(&p->free_lock, LOCK_FREE);
+        uint32_t to = p->grown_to = pool_next_step(p, grown);
+        spin_drop(&p->free_lock, LOCK_FREE);
         err = to == grown ? -ENOMEM : pool_populate(p, grown, to);
+        spin_take(&p->free_lock, LOCK_FREE);
         if (!err) {
-            spin_take(&p->free_lock, LOCK_FREE);
             p->grown = to;
             p->grows++;
-            spin_drop(&p->free_lock, LOCK_FREE);
         }
+        p->grown_to = p->grown;
+        spin_drop(&p->free_lock, LOCK_FREE);
+    }
+    lock_drop(&p->grow_lock, LOCK_GROW);
+    return err;
+}
+
+/* Memory for a piece of a run, unless another thread just saw to it. */
+static int pool_grow_piece(struct pool *p, struct run_piece w)
+{
+    uint32_t from, to;
+    int err = 0;
+    lock_take(&p->grow_lock, LOCK_GROW);
+    spin_take(&p->free_lock, LOCK_FREE);
+    const bool real = runs_piece_real(p, w);
+    spin_drop(&p->free_lock, LOCK_FREE);
+    if (!real) {
+        runs_piece_frames(p, w, &from, &to);
+        err = pool_populate(p, from, to);
+    }
+    if (!real && !err) {
+        spin_take(&p->free_lock, LOCK_FREE);
+        runs_piece_grown(p, w);
+        p->grows++;
+        spin_drop(&p->free_lock, LOCK_FREE);
     }
     lock_drop(&p->grow_lock, LOCK_GROW);
     return err;
@@ -236,28 +271,71 @@ static frame_t pool_pop(struct pool *p, bool *zeroed)
         f = p->fresh++;
         *zeroed = true;
     } else {
-        return FRAME_NONE;
+        return runs_take_loose(p, zeroed);
     }
     p->allocs++;
-    pool_note_available(p);
+    return f;
+}
+
+/* From a run, when all else is used up. */
+static frame_t pool_take_last(struct pool *p, bool *zeroed)
+{
+    for (;;) {
+        struct run_piece want = {0};
+        spin_take(&p->free_lock, LOCK_FREE);
+        const frame_t f = runs_take_last(p, zeroed, &want);
+        pool_note_available(p);
+        spin_drop(&p->free_lock, LOCK_FREE);
+        if (f != FRAME_NONE || !want.run || pool_grow_piece(p, want) < 0)
+            return f;
+    }
+}
+
+static frame_t pool_take_any(struct pool *p, bool *zeroed)
+{
+    for (;;) {
+        spin_take(&p->free_lock, LOCK_FREE);
+        const frame_t f = pool_pop(p, zeroed);
+        pool_note_available(p);
+        spin_drop(&p->free_lock, LOCK_FREE);
+        if (f != FRAME_NONE)
+            return f;
+        if (pool_grow(p) < 0)
+            return pool_take_last(p, zeroed);
+    }
+}
+
+/* At its place; FRAME_NONE: it cannot be. */
+static frame_t pool_take_placed(struct pool *p, const struct place *at, bool *zeroed)
+{
+    for (;;) {
+        struct run_piece want = {0};
+        spin_take(&p->free_lock, LOCK_FREE);
+        const frame_t f = runs_take_at(p, at, zeroed, &want);
+        pool_note_available(p);
+        spin_drop(&p->free_lock, LOCK_FREE);
+        if (f != FRAME_NONE || !want.run || pool_grow_piece(p, want) < 0)
+            return f;
+    }
+}
+
+frame_t pool_take_at(struct pool *p, const struct place *at, bool *zeroed)
+{
+    frame_t f = FRAME_NONE;
+    if (fail_now(p->fail, FAIL_FRAME))
+        return FRAME_NONE;
+    if (p->runs && at->mm)
+        f = pool_take_placed(p, at, zeroed);
+    if (f == FRAME_NONE)
+        f = pool_take_any(p, zeroed);
+    if (f != FRAME_NONE)
+        atomic_store_explicit(&frame_of(p, f)->counts, FRAME_REF, memory_order_relaxed);
     return f;
 }
 
 frame_t pool_take(struct pool *p, bool *zeroed)
 {
-    if (fail_now(p->fail, FAIL_FRAME))
-        return FRAME_NONE;
-    for (;;) {
-        spin_take(&p->free_lock, LOCK_FREE);
-        frame_t f = pool_pop(p, zeroed);
-        spin_drop(&p->free_lock, LOCK_FREE);
-        if (f != FRAME_NONE) {
-            atomic_store_explicit(&frame_of(p, f)->counts, FRAME_REF, memory_order_relaxed);
-            return f;
-        }
-        if (pool_grow(p) < 0)
-            return FRAME_NONE;
-    }
+    return pool_take_at(p, &PLACE_ANY, zeroed);
 }
 
 static void pool_give(struct pool *p, frame_t f)
@@ -269,9 +347,11 @@ static void pool_give(struct pool *p, frame_t f)
     fr->swap = PTE_NONE;
     fr->hash = 0;
     spin_take(&p->free_lock, LOCK_FREE);
-    fr->lru_next = p->free_first;
-    p->free_first = f;
-    p->free_count++;
+    if (!runs_give(p, f)) {
+        fr->lru_next = p->free_first;
+        p->free_first = f;
+        p->free_count++;
+    }
     p->frees++;
     pool_note_available(p);
     spin_drop(&p->free_lock, LOCK_FREE);

@@ -27,8 +27,9 @@ struct pool_view {
 #define POOL_MAX_BYTES  ((uint64_t)1 << 32) /* frame numbers must fit a PTE */
 
 struct pool_opts {
-    uint64_t bytes;         /* most the pool may ever hold; multiple of PAGE_SIZE, > 0, <= 4 GiB */
-    uint64_t step;          /* bytes to grow by at a time; 0: a sensible default */
+    uint64_t bytes; /* most the pool may ever hold; multiple of PAGE_SIZE, > 0, <= 4 GiB */
+    uint64_t step;  /* bytes to grow by at a time; 0: a sensible default */
+    bool runs; /* keep pages that lie together in an mm together in the pool, by aligned 2 MiB */
     struct failpoint *fail; /* makes calls fail, for tests; NULL: never. Must outlive the pool */
 };
 
@@ -37,6 +38,7 @@ struct pool_stats {
     uint64_t frames_grown; /* frames that exist so far */
     uint64_t frames_free;  /* of those, free */
     uint64_t allocs, frees, grows;
+    uint64_t runs_broken; /* reservations of runs that ended because frames were short */
 };
 
 /* 0, or -EINVAL (size), -ENOMEM, or the errno of memfd_create/ftruncate/mmap. *out is the caller's

@@ -23,6 +23,22 @@ struct lru_list {
     uint32_t count;
 };
 
+/* What the free frames of runs are to others (runs.h). */
+struct run;
+enum run_list { RUN_USED_UP, RUN_OWNED, RUN_LOOSE, RUN_WHOLE, RUN_LISTS };
+struct run_head {
+    uint32_t first, last; /* runs; 0: none */
+};
+
+/* Where a frame would best lie: as page gfn of mm, in the run that mm has for the 2 MiB around it,
+ * or, with reserve, may have from now on. mm NULL: anywhere. */
+struct place {
+    struct mm *mm;
+    gfn_t gfn;
+    bool reserve;
+};
+#define PLACE_ANY ((struct place){NULL, 0, false})
+
 /* A reverse-map entry beyond the one that the frame holds itself. */
 struct rmap_node {
     uint32_t more;
@@ -44,8 +60,16 @@ struct pool {
     frame_t free_first;  /* chain of returned frames */
     uint32_t free_count; /* their number */
     uint32_t fresh;      /* first frame never handed out: still all zero */
-    uint32_t grown;      /* frames that exist */
+    uint32_t grown;      /* frames that exist, those of runs aside */
+    uint32_t grown_to;   /* ... or will, when a step that is under way is done */
     uint64_t allocs, frees, grows;
+    struct run *runs; /* by frame / RUN_FRAMES; NULL: there are none */
+    size_t runs_bytes;
+    struct run_head run_heads[RUN_LISTS];
+    uint32_t run_low;    /* frames from here on are of runs; frames_max: none are */
+    uint32_t runs_left;  /* free ones of those, memory or not */
+    uint32_t runs_grown; /* those that have memory */
+    uint64_t runs_broken;
     _Atomic uint32_t available; /* free and not yet grown frames; written under the lock */
 
     struct mm_spin lru_lock __attribute__((aligned(64)));
@@ -80,6 +104,8 @@ static inline struct frame *frame_of(const struct pool *p, frame_t f)
 
 /* A frame with one ref, or FRAME_NONE. *zeroed: its bytes are known to be zero. Never reclaims. */
 frame_t pool_take(struct pool *p, bool *zeroed);
+/* The same, at a place if it can be. */
+frame_t pool_take_at(struct pool *p, const struct place *at, bool *zeroed);
 /* Free or not yet grown frames: how far the pool is from being used up. */
 static inline uint32_t pool_available(const struct pool *p)
 {

@@ -208,7 +208,8 @@ static bool hopeless(struct pool *p, uint32_t freed, uint64_t refused)
 }
 
 /* `last`: there is no frame left; else the caller would rather not take one of the last. */
-static frame_t take_hard(struct pool *p, bool last, bool *zeroed, uint32_t *path)
+static frame_t take_hard(struct pool *p, const struct place *at, bool last, bool *zeroed,
+                         uint32_t *path)
 {
     if (!last && atomic_load(&p->hopeless) >= GIVE_UP)
         return FRAME_NONE;
@@ -221,7 +222,7 @@ static frame_t take_hard(struct pool *p, bool last, bool *zeroed, uint32_t *path
             pool_count(p, CNT_gave_up);
             return FRAME_NONE;
         }
-        frame_t f = pool_take(p, zeroed);
+        frame_t f = pool_take_at(p, at, zeroed);
         if (f != FRAME_NONE || freed == 0)
             return f;
     }
@@ -241,7 +242,8 @@ static bool within_limit(struct mm *mm, uint32_t *path)
     return ok;
 }
 
-frame_t mm_take_frame(struct pool *p, struct mm *mm, bool *zeroed, uint32_t *path)
+frame_t mm_take_frame(struct pool *p, struct mm *mm, const struct place *at, bool *zeroed,
+                      uint32_t *path)
 {
     uint32_t available = pool_available(p);
     lock_check_none_from(LOCK_SCAN);
@@ -250,13 +252,13 @@ frame_t mm_take_frame(struct pool *p, struct mm *mm, bool *zeroed, uint32_t *pat
     if (__builtin_expect(available < atomic_load_explicit(&p->wm_low, memory_order_relaxed), 0)) {
         reclaim_wake(p);
         if (available <= atomic_load_explicit(&p->wm_min, memory_order_relaxed)) {
-            frame_t f = take_hard(p, false, zeroed, path);
+            frame_t f = take_hard(p, at, false, zeroed, path);
             if (f != FRAME_NONE)
                 return f;
         }
     }
-    frame_t f = pool_take(p, zeroed);
-    return f != FRAME_NONE ? f : take_hard(p, true, zeroed, path);
+    frame_t f = pool_take_at(p, at, zeroed);
+    return f != FRAME_NONE ? f : take_hard(p, at, true, zeroed, path);
 }
 
 void mm_set_limit(struct mm *mm, uint64_t frames)

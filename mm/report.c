@@ -23,10 +23,12 @@ __attribute__((format(printf, 2, 3))) static void say(struct text *t, const char
         t->at += (size_t)n;
 }
 
-static void say_frames(struct text *t, const struct pool *p, uint32_t grown)
+static void say_frames(struct text *t, const struct pool *p, uint32_t grown, uint32_t run_low)
 {
     uint64_t held = 0, object = 0, cached = 0, pinned = 0, writing = 0, merged = 0;
-    for (frame_t f = 1; f < grown; f++) {
+    for (frame_t f = 1; f < p->frames_max; f++) {
+        if (f >= grown && f < run_low) /* they do not exist yet */
+            continue;
         const struct frame *fr = frame_of(p, f);
         if (frame_refs(fr) == 0)
             continue;
@@ -65,9 +67,9 @@ size_t mm_report(const struct pool *cp, char *buf, size_t len)
     if (len > 0)
         buf[0] = '\0';
     spin_take(&p->free_lock, LOCK_FREE);
-    uint32_t grown = p->grown;
+    uint32_t grown = p->grown, run_low = p->run_low;
     spin_drop(&p->free_lock, LOCK_FREE);
-    say_frames(&t, p, grown);
+    say_frames(&t, p, grown, run_low);
     say(&t, "lists: %u active, %u inactive\n", lru_count(p, LRU_ACTIVE),
         lru_count(p, LRU_INACTIVE));
     say_swap(&t, p);

@@ -140,9 +140,11 @@ struct swap_in {
     uint32_t path; /* enum mm_path bits */
     bool major;
 };
-/* Bring the page of an entry into the cache; mm (may be NULL) pays for it. 0, -EAGAIN: the entry is
+/* Bring the page of an entry into the cache; mm (may be NULL) pays for it; at: where its
+ * frame would best lie. 0, -EAGAIN: the entry is
  * not what it was, -ENOMEM, -EIO. */
-int swap_in(struct pool *p, struct mm *mm, pte_t entry, struct swap_in *out);
+int swap_in(struct pool *p, struct mm *mm, const struct place *at, pte_t entry,
+            struct swap_in *out);
 
 struct ahead_io {
     struct store_io io;

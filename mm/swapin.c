@@ -38,7 +38,7 @@ static int in_read(struct swap *sw, pte_t entry, frame_t f, enum store_where *fr
     }
 }
 
-int swap_in(struct pool *p, struct mm *mm, pte_t entry, struct swap_in *out)
+int swap_in(struct pool *p, struct mm *mm, const struct place *at, pte_t entry, struct swap_in *out)
 {
     struct swap *sw = pool_swap(p);
     *out = (struct swap_in){.frame = swap_lookup(sw, entry)};
@@ -46,7 +46,7 @@ int swap_in(struct pool *p, struct mm *mm, pte_t entry, struct swap_in *out)
         return in_cached(sw, mm, entry, out);
     bool zeroed;
     enum store_where from = STORE_DISK;
-    frame_t f = mm_take_frame(p, mm, &zeroed, &out->path);
+    frame_t f = mm_take_frame(p, mm, at, &zeroed, &out->path);
     if (f == FRAME_NONE)
         return -ENOMEM;
     struct frame *fr = frame_of(p, f);
@@ -115,7 +115,8 @@ static enum step swapped_failed(struct fault *f, int err)
 static enum step swapped_bring(struct fault *f)
 {
     struct swap_in in;
-    int err = fault_reserve_node(f) ? swap_in(f->mm->pool, f->mm, f->pte, &in) : -ENOMEM;
+    const struct place at = fault_place(f);
+    int err = fault_reserve_node(f) ? swap_in(f->mm->pool, f->mm, &at, f->pte, &in) : -ENOMEM;
     if (err)
         return swapped_failed(f, err);
     f->out.path |= in.path;

@@ -14,7 +14,7 @@ static int off_page(struct mm *mm, gfn_t gfn, pte_t entry)
     struct swap *sw = pool_swap(p);
     struct swap_in in;
     uint32_t node = slab_take(&p->nodes);
-    int err = node ? swap_in(p, NULL, entry, &in) : -ENOMEM;
+    int err = node ? swap_in(p, NULL, &PLACE_ANY, entry, &in) : -ENOMEM;
     if (!err) {
         struct frame *fr = frame_of(p, in.frame);
         mm_lock_ptl(mm);

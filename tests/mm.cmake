@@ -1,6 +1,6 @@
 # The memory manager's core.
 foreach(t test_pool test_mm_fault test_mm_region test_mm_audit test_mm_cow test_mm_object test_mm_swap
-    test_mm_reclaim test_mm_share)
+    test_mm_reclaim test_mm_share test_mm_runs)
   umbra_unit_test(${t})
 endforeach()
 umbra_unit_test(test_mm_sweep TIMEOUT 240)
