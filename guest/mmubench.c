@@ -6,8 +6,9 @@
  *   test=cr3    a load of CR3, to and fro between two spaces, each time their set= pages touched
  * (16) test=invlpg a PTE changed, INVLPG, the page touched test=ad     A and D cleared, INVLPG, the
  * page written test=touch  first write to a page of RAM (4 MiB pages; as many as there are, at most
- * iters) test=int    INT n from ring 3 and back test=int0   INT n in ring 0 and back test=empty
- * nothing
+ * iters) test=reach  loads from pages all over set= MiB (64) of 4 MiB pages, in no order test=big
+ * a 4 MiB page taken away and put back, INVLPG each time, and 64 of its pages read test=int    INT
+ * n from ring 3 and back test=int0   INT n in ring 0 and back test=empty nothing
  *
  * iters=N (100000). Each test looks whether its work was done and panics if not.
  */
@@ -121,21 +122,88 @@ static uint32_t bench_ad(uint32_t n)
     return n;
 }
 
-static uint32_t bench_touch(uint32_t n)
+/* All of RAM by 4 MiB pages, where it lies. */
+static uint32_t big_pages(void)
 {
-    const uint32_t start = pg_free_start(), end = rt_free_ram().end;
-    uint32_t done = 0, all = pg_alloc();
+    const uint32_t all = pg_alloc();
 
     write_cr4(read_cr4() | CR4_PSE);
     for (uint32_t i = 0; i < 1024; i++)
         store32(all + 4 * i, i << 22 | ALL | PTE_PS);
     write_cr3(all);
+    return all;
+}
+
+static uint32_t bench_touch(uint32_t n)
+{
+    const uint32_t start = pg_free_start(), end = rt_free_ram().end;
+    uint32_t done = 0;
+
+    (void)big_pages();
     for (uint32_t a = start + PAGE_SIZE; a < end && done < n; a += PAGE_SIZE, done++)
         store32(a, a);
     for (uint32_t i = 0; i < done; i += 97)
         if (load32(start + (i + 1) * PAGE_SIZE) != start + (i + 1) * PAGE_SIZE)
             rt_panic("page %u lost its word", i);
     return done;
+}
+
+/* MiB of RAM behind what is in use, aligned to 4 MiB, each page with its own address in it. */
+static uint32_t big_ram(uint32_t mib)
+{
+    const uint32_t start = (pg_free_start() + (4u << 20) - 1) & ~((4u << 20) - 1);
+
+    if (start + (mib << 20) > rt_free_ram().end)
+        rt_panic("%u MiB of free RAM are needed: more with -m", mib);
+    for (uint32_t a = start; a < start + (mib << 20); a += PAGE_SIZE)
+        store32(a, a);
+    return start;
+}
+
+/* From ring 3: eax a number to begin with, ecx loads, ebx a mask of pages from edi on. */
+__attribute__((naked)) static void reach_loop(void)
+{
+    __asm__ volatile("1: imull $1664525, %eax; addl $1013904223, %eax; movl %eax, %edx\n\t"
+                     "shrl $8, %edx; andl %ebx, %edx; shll $12, %edx; addl %edi, %edx\n\t"
+                     "cmpl %edx, (%edx); jne 2f; decl %ecx; jnz 1b\n\t"
+                     "2: int $0x81");
+}
+
+static uint32_t bench_reach(uint32_t n)
+{
+    const uint32_t mib = rt_option("set", 64);
+
+    if (mib & (mib - 1))
+        rt_panic("set=%u: give a power of two", mib);
+    (void)big_pages();
+    struct ring3 r = {.eax = 1,
+                      .ecx = n,
+                      .ebx = (mib << 8) - 1,
+                      .edi = big_ram(mib),
+                      .eip = (uint32_t)reach_loop,
+                      .eflags = EFLAGS_ONE};
+    if (ring3_run(&r) != V_GP || r.ecx != 0)
+        rt_panic("page %x has lost its word", r.edx);
+    return n;
+}
+
+static uint32_t bench_big(uint32_t n)
+{
+    const uint32_t all = big_pages(), start = big_ram(4);
+    const uint32_t pde = load32(all + (start >> 22) * 4);
+    uint32_t bad = 0;
+
+    for (uint32_t i = 0; i < n; i++) {
+        store32(all + (start >> 22) * 4, 0);
+        invlpg(start);
+        store32(all + (start >> 22) * 4, pde);
+        invlpg(start);
+        for (uint32_t k = 0; k < 64; k++)
+            bad += load32(start + k * 16 * PAGE_SIZE) != start + k * 16 * PAGE_SIZE;
+    }
+    if (bad)
+        rt_panic("%u words lost", bad);
+    return n;
 }
 
 static uint32_t bench_int(uint32_t n)
@@ -172,6 +240,7 @@ static const struct {
 } tests[] = {
     {"pf", bench_pf},       {"cr3", bench_cr3}, {"invlpg", bench_invlpg}, {"ad", bench_ad},
     {"touch", bench_touch}, {"int", bench_int}, {"int0", bench_int0},     {"empty", bench_empty},
+    {"reach", bench_reach}, {"big", bench_big},
 };
 
 int main(void)

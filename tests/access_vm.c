@@ -11,7 +11,7 @@
 struct access_vm {
     struct vm *vm;
     struct store *store;
-    bool audit;
+    bool audit, large;
     uint64_t swapped; /* pages that went out */
 };
 
@@ -47,7 +47,8 @@ static void put_world(struct access_vm *a)
     }
 }
 
-struct access_vm *access_vm_new(enum vm_engine engine, enum vm_ring0 ring0, const char **why)
+struct access_vm *access_vm_new(enum vm_engine engine, enum vm_ring0 ring0, bool large,
+                                const char **why)
 {
     static struct errmsg err;
     struct access_vm *a = calloc(1, sizeof *a);
@@ -58,6 +59,7 @@ struct access_vm *access_vm_new(enum vm_engine engine, enum vm_ring0 ring0, cons
                               .shadow_quota = 256,
                               .engine = engine,
                               .ring0 = ring0,
+                              .large_pages = large,
                               .store = a->store};
     if (vm_create(&o, &a->vm, &err) < 0) {
         *why = err.text;
@@ -65,6 +67,7 @@ struct access_vm *access_vm_new(enum vm_engine engine, enum vm_ring0 ring0, cons
         free(a);
         return NULL;
     }
+    a->large = large;
     put_world(a);
     return a;
 }
@@ -81,9 +84,24 @@ uint64_t access_vm_swapped(const struct access_vm *a)
     return a->swapped;
 }
 
+uint64_t access_vm_collapses(const struct access_vm *a)
+{
+    struct shadow_stats s;
+    shadow_get_stats(a->vm->shadow, &s);
+    return s.collapses;
+}
+
 void access_vm_audit(struct access_vm *a, bool on)
 {
     a->audit = on;
+}
+
+/* All that a large page can map is there, written, and nobody's but ours: one run, for all that the
+ * events of the case before have done. */
+static void make_whole(struct access_vm *a)
+{
+    for (gfn_t g = gfn_of(ACCESS_BIG); g < gfn_of(ACCESS_RAM); g++)
+        cr_assert_leq(mm_fault(a->vm->mm, g, MM_ACCESS_WRITE).result, MM_SPURIOUS);
 }
 
 static void put_tables(struct access_vm *a, const struct access_case *c)
@@ -178,6 +196,8 @@ static bool run(void *ctx, const struct access_case *c, struct access_result *r)
     const unsigned size = c->pae ? 8 : 4;
 
     *r = (struct access_result){0};
+    if (!c->again && a->large)
+        make_whole(a);
     if (!c->again)
         put_tables(a, c);
     access_set_cpu(&a->vm->cpu, c);

@@ -4,8 +4,8 @@
  * (tlb_model.h). Every access must do what the tables say now or what a TLB may have kept; after a
  * flush there is only the former. The audits run after every event, or after each N-th.
  *
- *   fuzz_mmu [--seed N] [--events N] [--audit N] [--quota N] [--length N] [--no-shrink]
- *   fuzz_mmu --seed N --only I,I,...
+ *   fuzz_mmu [--seed N] [--events N] [--audit N] [--quota N] [--length N] [--large 0|1]
+ * [--no-shrink] fuzz_mmu --seed N --only I,I,...
  *
  * Events come in worlds of --length, each made anew and lived in a child process, so that a crash
  * is a finding like any other. What fails is shrunk by leaving events out for as long as it still
@@ -25,13 +25,14 @@
 struct opts {
     uint64_t seed, events;
     uint32_t audit, quota, length;
-    bool no_shrink;
+    bool no_shrink, large;
     const char *only;
 };
 
 /* What a child tells: shared memory. */
 struct report {
     uint64_t events, accesses, faults, stale, installs, reclaims, unsyncs, roots;
+    uint64_t collapses, splits;
     uint64_t at; /* event that was being lived */
     char why[WORLD_WHY];
 };
@@ -45,7 +46,7 @@ static void live_list(const struct opts *o, uint64_t seed, const uint64_t *list,
     struct shadow_stats s;
     bool good = true;
 
-    world_open(&w, seed, o->quota);
+    world_open(&w, seed, o->quota, o->large);
     for (size_t i = 0; good && i < n; i++) {
         report->at = list[i];
         good = world_event(&w, seed, list[i]);
@@ -60,6 +61,8 @@ static void live_list(const struct opts *o, uint64_t seed, const uint64_t *list,
     report->reclaims += s.reclaims;
     report->unsyncs += s.unsyncs;
     report->roots += s.roots;
+    report->collapses += s.collapses;
+    report->splits += s.splits;
     if (good)
         world_close(&w);
     _exit(good ? 0 : 1);
@@ -118,8 +121,8 @@ static void found(const struct opts *o, uint64_t seed, uint64_t *list, size_t n)
         n = shrink(&every, seed, list, n);
     printf("shrunk to %zu events:\n", n);
     lived(&every, seed, list, n, true);
-    printf("%s\nagain: fuzz_mmu --audit 1 --quota %u --seed %" PRIu64 " --only ", report->why,
-           o->quota, seed);
+    printf("%s\nagain: fuzz_mmu --audit 1 --quota %u --large %d --seed %" PRIu64 " --only ",
+           report->why, o->quota, o->large, seed);
     for (size_t i = 0; i < n; i++)
         printf("%s%" PRIu64, i ? "," : "", list[i]);
     putchar('\n');
@@ -151,6 +154,8 @@ static bool take(struct opts *o, const char *name, const char *value)
         o->quota = (uint32_t)v;
     else if (!strcmp(name, "--length") && v > 0 && v <= 1000000)
         o->length = (uint32_t)v;
+    else if (!strcmp(name, "--large") && v <= 1)
+        o->large = v != 0;
     else
         return false;
     return true;
@@ -194,7 +199,7 @@ int main(int argc, char **argv)
         .seed = 1, .events = 100000, .audit = 1, .quota = SHADOW_MIN_PAGES, .length = 2000};
     if (!parse(argc, argv, &o)) {
         fprintf(stderr, "usage: fuzz_mmu [--seed N] [--events N] [--audit N] [--quota N] "
-                        "[--length N] [--no-shrink] [--only I,I,...]\n");
+                        "[--length N] [--large 0|1] [--no-shrink] [--only I,I,...]\n");
         return 2;
     }
     report = mmap(NULL, sizeof *report, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -223,9 +228,10 @@ int main(int argc, char **argv)
     printf("%" PRIu64 " events from seed %" PRIu64 ": %" PRIu64 " accesses, %" PRIu64
            " of them guest faults, %" PRIu64 " by what the tables no longer say; %" PRIu64
            " entries made, %" PRIu64 " roots, %" PRIu64 " tables out of step, %" PRIu64
-           " taken back for the quota\n",
+           " taken back for the quota, %" PRIu64 " collapsed, %" PRIu64 " split\n",
            report->events, o.seed, report->accesses, report->faults, report->stale,
-           report->installs, report->roots, report->unsyncs, report->reclaims);
+           report->installs, report->roots, report->unsyncs, report->reclaims, report->collapses,
+           report->splits);
     free(list);
     return 0;
 }

@@ -9,7 +9,10 @@
 #include "mm/share.h"
 #include "tests/fuzz_mmu_world.h"
 
-enum { RAM = 8 << 20, RAM_PAGES = RAM / PAGE_SIZE };
+enum { RAM = 12 << 20, RAM_PAGES = RAM / PAGE_SIZE };
+
+/* 4 MiB that are never tables, so that large entries of the shadow live there for a while. */
+enum { CALM = 2048 };
 
 /* Guest pages that entries lead to; any of them may be a table, and is data too. They are where the
  * linear pages below come out under large pages at 0 and 4 MiB (PAE: every 2 MiB). */
@@ -115,6 +118,8 @@ static uint64_t random_entry(struct world *w)
                  (often(w, 20) ? 0x100 : 0) | (often(w, 10) ? rnd(w, 8) << 9 : 0);
     if (large && often(w, 90))
         gfn &= pae(w) ? ~511u : ~1023u;
+    if (w->large && large && often(w, 40))
+        gfn = CALM | (pae(w) ? rnd(w, 2) * 512 : 0);
     if (often(w, 4))
         gfn = RAM_PAGES + rnd(w, 2) * 1024;
     e |= gfn << PAGE_SHIFT;
@@ -590,7 +595,18 @@ static bool event_host(struct world *w)
 
 /* --- life ------------------------------------------------------------------------------------ */
 
-void world_open(struct world *w, uint64_t seed, uint32_t quota)
+/* Every page of RAM is there, so that runs are whole, but for the first 2 MiB, with their hole. */
+static void fill_ram(struct world *w)
+{
+    for (uint32_t gfn = 512; gfn < RAM_PAGES; gfn++) {
+        const uint32_t v = gfn * 2654435761u;
+        const uint64_t at = gpa_of(gfn) + 0x700;
+        must(gmem_write(&w->vm->gmem, at, &v, sizeof v) == 0, "gmem_write");
+        memcpy(w->ram + at, &v, sizeof v);
+    }
+}
+
+void world_open(struct world *w, uint64_t seed, uint32_t quota, bool large)
 {
     const struct vm_swap_opts so = {.zpool = 256u << 10};
     uint32_t la[TLB_PAGES];
@@ -598,7 +614,8 @@ void world_open(struct world *w, uint64_t seed, uint32_t quota)
 
     must(vm_swap_open(&so, &w->store, &err) == 0, "vm_swap_open");
     const struct vm_opts o = {.ram = RAM,
-                              .pool = 512u << 10,
+                              .pool = large ? RAM + (4u << 20) : 512u << 10,
+                              .large_pages = large,
                               .shadow_quota = quota,
                               .engine = VM_ENGINE_SOFT,
                               .store = w->store};
@@ -608,6 +625,7 @@ void world_open(struct world *w, uint64_t seed, uint32_t quota)
     w->ram = calloc(1, RAM);
     must(w->ram != NULL, "calloc");
     w->child = NULL;
+    w->large = large;
     w->events = w->accesses = w->faults = w->stale = 0;
     w->rng = mix(seed);
     w->mmu = (struct refmmu){.mem = {w->ram, ram_load, ram_store},
@@ -617,6 +635,8 @@ void world_open(struct world *w, uint64_t seed, uint32_t quota)
                              .maxphyaddr = 36};
     for (unsigned i = 0; i < TLB_PAGES; i++)
         la[i] = slots[i / PLACES] | places[i % PLACES] << PAGE_SHIFT;
+    if (large)
+        fill_ram(w);
     tlb_init(&w->tlb, &w->mmu, la, TLB_PAGES);
     for (unsigned i = 0; i < 4000; i++) {
         const uint64_t at =

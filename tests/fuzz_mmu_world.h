@@ -32,6 +32,7 @@ struct world {
     struct refmmu mmu;
     struct tlb_model tlb;
     uint64_t rng;
+    bool large;     /* 2 MiB shadow entries */
     bool tell;      /* say each event */
     uint32_t audit; /* audits after each so many events */
     uint64_t events, accesses, faults, stale;
@@ -40,8 +41,9 @@ struct world {
 
 #define WORLD_WHY 600
 
-/* seed: what the tables hold at first. Failures of the host end the program. */
-void world_open(struct world *w, uint64_t seed, uint32_t quota);
+/* seed: what the tables hold at first. large: 2 MiB shadow entries, with memory enough that most of
+ * RAM stays in runs. Failures of the host end the program. */
+void world_open(struct world *w, uint64_t seed, uint32_t quota, bool large);
 void world_close(struct world *w);
 /* Live event number i of a seed. false: a difference or a broken invariant, said in why. */
 bool world_event(struct world *w, uint64_t seed, uint64_t i);

@@ -5,7 +5,7 @@ set -u
 dir=$1
 shift
 command -v qemu-system-i386 >/dev/null || { echo "SKIP: no qemu-system-i386 (package qemu-system-x86)"; exit 77; }
-[ $# -gt 0 ] || set -- mmu_access mmu_rights mmu_ad mmu_pse mmu_global mmu_flush mmu_self mmu_split mmu_df \
+[ $# -gt 0 ] || set -- mmu_access mmu_rights mmu_ad mmu_pse mmu_large mmu_global mmu_flush mmu_self mmu_split mmu_df \
     mmu_pae mmu_roots mmu_wild mmu_fuzz tlb_bugs tinykernel dev_vga dev_apic dev_board dev_ring3
 out=$(mktemp) || exit 1
 trap 'rm -f "$out"' EXIT

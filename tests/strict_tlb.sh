@@ -41,7 +41,7 @@ result $? "needless INVLPGs are counted"
 grep -Eq 'CR3 loads for nothing +[1-9]' "$dir/out" && grep -Eq 'uses that leave A clear +[1-9]' "$dir/out"
 result $? "needless loads of CR3 are counted, and uses that leave A clear"
 
-for g in tinykernel mmu_access mmu_ad mmu_df mmu_flush mmu_pae mmu_pse mmu_rights mmu_self mmu_split mmu_wild; do
+for g in tinykernel mmu_access mmu_ad mmu_df mmu_flush mmu_large mmu_pae mmu_pse mmu_rights mmu_self mmu_split mmu_wild; do
     [ -f "$guests/$g.elf" ] || continue
     [ "$short$g" != shorttinykernel ] || { echo "# tinykernel: left out"; continue; }
     strict "$g" --strict-tlb -append step=20

@@ -76,6 +76,7 @@ struct engine_env {
 /* Engines embed this first. */
 struct engine {
     const struct engine_ops *ops;
+    bool walks; /* its CPU walks the tables; one that does not asks shadow_lookup() */
     struct engine_env env;
 };
 

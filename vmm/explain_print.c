@@ -141,8 +141,9 @@ static void print_view(const char *who, spte_t s, FILE *out)
     else if (!spte_present(s))
         fprintf(out, "%s nothing", who);
     else
-        fprintf(out, "%s frame %05x %s%s", who, spte_frame(s),
-                spte_writable(s) ? "writable" : "read-only", spte_nx(s) ? ", no-execute" : "");
+        fprintf(out, "%s frame %05x %s%s%s", who, spte_frame(s),
+                spte_writable(s) ? "writable" : "read-only", spte_nx(s) ? ", no-execute" : "",
+                spte_large(s) ? ", by an entry of 2 MiB" : "");
 }
 
 static void print_shadow(const struct explanation *x, FILE *out)

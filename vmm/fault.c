@@ -140,6 +140,7 @@ static enum fault_outcome resolve(struct vm *vm, const struct fault *f)
     if (shadow_map(vm->shadow, f->la & ~PAGE_MASK, f->acc.user, &f->walk, m.frame,
                    m.writable && !code && !vm_rom_locked(vm, f->walk.gpa)) < 0)
         return quota_too_small(vm);
+    prefetch_large(vm, f->la, f->acc.user, &f->walk);
     prefetch_near(vm, f->la, f->acc.user, &f->walk);
     return FAULT_RETRY;
 }

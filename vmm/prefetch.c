@@ -40,6 +40,49 @@ static bool backed(const struct vm *vm, gpa_t gpa, frame_t *frame, bool *writabl
     return true;
 }
 
+/* Is what backs the 512 pages from first on one aligned run of frames, with the same rights, all of
+ * it used lately? */
+static bool backed_as_one(const struct vm *vm, gpa_t first, uint32_t mine, frame_t *run,
+                          bool *writable)
+{
+    frame_t frame;
+    bool w;
+    if (!backed(vm, first, run, writable) || *run % SHADOW_LARGE_PAGES != 0)
+        return false;
+    /* from the page that was asked for on: in a run that is being filled, the next one is missing
+     */
+    for (uint32_t i = 1; i < SHADOW_LARGE_PAGES; i++) {
+        const uint32_t k = (mine + i) % SHADOW_LARGE_PAGES;
+        if (!backed(vm, first + ((gpa_t)k << PAGE_SHIFT), &frame, &w) || frame != *run + k ||
+            w != *writable)
+            return false;
+    }
+    return true;
+}
+
+void prefetch_large(struct vm *vm, la_t la, bool user, const struct walk *w)
+{
+    const uint32_t mine = la >> PAGE_SHIFT & (SHADOW_LARGE_PAGES - 1);
+    const la_t first = la & ~(la_t)(SHADOW_LARGE_PAGES * PAGE_SIZE - 1);
+    struct walk each = *w;
+    bool writable;
+    frame_t run;
+
+    if (!shadow_large_missing(vm->shadow, la, user))
+        return;
+    const gpa_t gpa = w->gpa & ~(gpa_t)(SHADOW_LARGE_PAGES * PAGE_SIZE - 1);
+    if (!backed_as_one(vm, gpa, mine, &run, &writable))
+        return;
+    for (uint32_t i = 0; i < SHADOW_LARGE_PAGES; i++) {
+        each.gpa = gpa + ((gpa_t)i << PAGE_SHIFT);
+        if (i == mine)
+            continue;
+        if (shadow_map(vm->shadow, first + i * PAGE_SIZE, user, &each, run + i, writable) < 0)
+            return;
+        vm->stats.prefetched++;
+    }
+}
+
 void prefetch_near(struct vm *vm, la_t la, bool user, const struct walk *w)
 {
     const struct gmode *m = shadow_mode(vm->shadow);

@@ -98,18 +98,27 @@ static void look_at_guest(struct vm *vm, const struct tables_walk *w, struct pt_
     out->gpa = w->gpa & ~(gpa_t)PAGE_MASK;
 }
 
+/* What the CPU has for la; with PS, as what a 2 MiB entry says of the page. */
+static spte_t shadow_at(const struct vm *vm, la_t la, bool user, gfn_t *gfn)
+{
+    spte_t s = shadow_lookup(vm->shadow, la, user, gfn);
+    if (shadow_is_large(vm->shadow, la, user))
+        s.raw |= SPTE_PS;
+    return s;
+}
+
 /* The shadow's side of the page, in the views that are looked at. The worse step of them. */
 static enum shadow_step look_at_shadow(struct vm *vm, enum pt_view view, struct pt_row *out,
                                        gfn_t *gfn)
 {
     enum shadow_step step = SHADOW_IN_STEP;
     if (view != PT_VIEW_KERNEL) {
-        out->shadow_user = shadow_lookup(vm->shadow, out->la, true, gfn);
+        out->shadow_user = shadow_at(vm, out->la, true, gfn);
         step = shadow_step(vm->shadow, out->la, true, &out->since);
     }
     if (view != PT_VIEW_USER) {
         gfn_t kernel = 0;
-        out->shadow = shadow_lookup(vm->shadow, out->la, false, &kernel);
+        out->shadow = shadow_at(vm, out->la, false, &kernel);
         if (spte_present(out->shadow))
             *gfn = kernel;
         if (step == SHADOW_IN_STEP)

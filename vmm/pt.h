@@ -42,7 +42,7 @@ struct pt_row {
     bool writable, user, nx; /* rights of the guest's whole chain */
     gpa_t gpa;               /* of the first page, if the guest maps it */
     pte_t backing;           /* of the first page */
-    spte_t shadow;           /* of the first page, kernel view */
+    spte_t shadow;           /* of the first page, kernel view; with PS if it is 2 MiB's */
     spte_t shadow_user;      /* of the first page, user view; as shadow if paging is off */
     frame_t frame;           /* of the first page; FRAME_NONE */
     bool frames_run;         /* the others' frames follow one by one */

@@ -24,7 +24,8 @@ static const char *shadow_text(spte_t e, char *buf, size_t len)
     else if (!spte_present(e))
         snprintf(buf, len, "-");
     else
-        snprintf(buf, len, "P%c%s", spte_writable(e) ? 'W' : '-', spte_nx(e) ? "N" : "");
+        snprintf(buf, len, "P%c%s%s", spte_writable(e) ? 'W' : '-', spte_nx(e) ? "N" : "",
+                 spte_large(e) ? "L" : "");
     return buf;
 }
 
@@ -129,7 +130,7 @@ void pt_print_legend(bool paging, FILE *out)
         out,
         "backing: the memory\nmanager's entry. shadow, user: what the CPU walks for supervisor and "
         "for user accesses. Bits: P present,\nW writable, U user, A accessed, D dirty, G global, "
-        "N no-execute. refs/m: references/mappings. A frame s1 is slot 1 of swap.\n");
+        "N no-execute, L of 2 MiB. refs/m: references/mappings. A frame s1 is slot 1 of swap.\n");
 }
 
 void pt_print(struct vm *vm, la_t first, la_t last, FILE *out)
@@ -160,10 +161,10 @@ static const char *json_guest_flags(const struct pt_row *r, char buf[static 16])
 
 static const char *json_shadow_flags(spte_t s)
 {
-    static const char *const words[] = {"P", "PN", "PW", "PWN"};
+    static const char *const words[] = {"P", "PN", "PW", "PWN", "PL", "PNL", "PWL", "PWNL"};
     if (spte_is_mmio(s))
         return "IO";
-    return spte_present(s) ? words[spte_writable(s) * 2 + spte_nx(s)] : "";
+    return spte_present(s) ? words[spte_large(s) * 4 + spte_writable(s) * 2 + spte_nx(s)] : "";
 }
 
 static void json_guest(const struct pt_row *r, FILE *out)

@@ -236,6 +236,20 @@ static const char *needs_soft(const struct vm *vm)
                                  : NULL;
 }
 
+/* 2 MiB entries are for hosts on which they are found to work. */
+static int large_on_kvm(struct vm *vm, const struct kvm_host *host, struct errmsg *err)
+{
+    struct kvm_finding found = {0};
+    const int rc = vm->opts.large_pages ? kvm_probe_large(host, &found, err) : 0;
+    if (rc < 0 || !vm->opts.large_pages || found.native)
+        return rc;
+    shadow_set_large(vm->shadow, false);
+    snprintf(vm->engine_why + strlen(vm->engine_why),
+             sizeof vm->engine_why - strlen(vm->engine_why), "; no 2 MiB entries (this KVM: %s)",
+             found.how);
+    return 0;
+}
+
 /* Decide between kvm and soft, and say why. */
 static int choose_kvm(struct vm *vm, const struct engine_env *env, struct errmsg *err)
 {
@@ -277,6 +291,8 @@ static int choose_kvm(struct vm *vm, const struct engine_env *env, struct errmsg
     snprintf(vm->engine_why, sizeof vm->engine_why, "kvm: %s",
              vm->opts.engine == VM_ENGINE_KVM ? "as asked" : found.speed_why);
     rc = add_kvm(vm, env, &host, &found, err);
+    if (!rc)
+        rc = large_on_kvm(vm, &host, err);
     kvm_host_close(&host);
     return rc;
 }
@@ -399,7 +415,8 @@ static int add_memory(struct vm *vm, struct errmsg *err)
             (unsigned long long)ram);
     /* all of RAM, the zero frame, and a little for what is in flight */
     const uint64_t pool = vm->opts.pool ? vm->opts.pool : ram + (1u << 20);
-    const struct pool_opts po = {.bytes = pool, .step = VM_POOL_STEP, .fail = vm->opts.fail};
+    const struct pool_opts po = {
+        .bytes = pool, .step = VM_POOL_STEP, .runs = vm->opts.large_pages, .fail = vm->opts.fail};
     int rc = pool_create(&po, &vm->pool);
     if (rc < 0)
         return err_set(err, rc,
@@ -425,6 +442,7 @@ static int add_memory(struct vm *vm, struct errmsg *err)
     if (rc < 0)
         return err_set(err, rc, "shadow tables: %s", strerror(-rc));
     shadow_set_clock(vm->shadow, on_moment, vm);
+    shadow_set_large(vm->shadow, vm->opts.large_pages);
     vm_trace_begin(vm);
     return 0;
 }

@@ -81,6 +81,7 @@ struct vm_opts {
     struct disk *floppy[FDC_DRIVES];        /* ... and these; NULL: no such drive */
     struct trace_ring *ring; /* faults and page states are recorded there; stays the caller's and
                               * outlives the machine. NULL: they are not */
+    bool large_pages;        /* map aligned 2 MiB by one entry of the shadow where they can be */
     uint32_t share;          /* pages that are looked at for sharing after each trap; 0: none */
 };
 
@@ -217,6 +218,8 @@ enum fault_outcome fault_handle(struct vm *vm, la_t la, uint32_t error);
 
 /* prefetch.c: la has just been mapped as w found; map what lies beside it and needs no work. */
 void prefetch_near(struct vm *vm, la_t la, bool user, const struct walk *w);
+/* ... and the whole of the 2 MiB around it, where one large entry of the shadow can map them. */
+void prefetch_large(struct vm *vm, la_t la, bool user, const struct walk *w);
 
 /* vm_board.c: devices, time, interrupts. */
 int vm_board_create(struct vm *vm, struct errmsg *err);

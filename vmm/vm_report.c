@@ -33,11 +33,15 @@ static void add_memory(struct extras *x, struct vm *vm)
     extra(x, "pool frames, most", po.frames_max);
     extra(x, "pool frames, grown to", po.frames_grown);
     extra(x, "pool growth steps", po.grows);
+    extra(x, "pool runs broken", po.runs_broken);
     extra(x, "shadow table pages", sh.pages);
     extra(x, "shadow leaf entries", sh.leaves);
     extra(x, "shadow entries restricted", sh.restricts);
     extra(x, "shadow tables reclaimed", sh.reclaims);
     extra(x, "shadow tables flooded", sh.floods);
+    extra(x, "2 MiB shadow entries' tables", sh.large);
+    extra(x, "... collapsed", sh.collapses);
+    extra(x, "... split again", sh.splits);
     extra(x, "neighbours mapped", vm->stats.prefetched);
 }
 

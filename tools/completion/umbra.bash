@@ -58,6 +58,10 @@ _umbra() {
             mapfile -t COMPREPLY < <(compgen -W 'auto native soft' -- "$cur")
             return
             ;;
+        --large-pages | -large-pages)
+            mapfile -t COMPREPLY < <(compgen -W 'off on' -- "$cur")
+            return
+            ;;
         --boot | -boot)
             mapfile -t COMPREPLY < <(compgen -W 'a c d ac cd dc acd' -- "$cur")
             return

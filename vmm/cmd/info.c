@@ -21,6 +21,7 @@ struct info {
     int kvm; /* 0: usable */
     struct kvm_host host;
     struct kvm_findings found;
+    struct kvm_finding large;
     struct errmsg why_not;
     char chosen[16], why[256];
 };
@@ -34,6 +35,8 @@ static int gather(struct info *i, struct errmsg *err)
     i->kvm = kvm_host_open(i->path, &i->host, &i->why_not);
     if (!i->kvm) {
         i->kvm = kvm_probe(&i->host, &i->found, &i->why_not);
+        if (!i->kvm)
+            i->kvm = kvm_probe_large(&i->host, &i->large, &i->why_not);
         kvm_host_close(&i->host);
     }
     const int rc = vm_create(&o, &vm, err);
@@ -57,6 +60,7 @@ static void print_text(const struct info *i)
         for (unsigned r = 0; r < i->found.rows; r++)
             printf("  %-32s %-4s %s\n", i->found.row[r].what, i->found.row[r].native ? "yes" : "no",
                    i->found.row[r].how);
+        printf("  %-32s %-4s %s\n", i->large.what, i->large.native ? "yes" : "no", i->large.how);
         printf("  guest ring 0 on kvm: %s (%s)\n", i->found.ring0_exact ? "yes" : "no",
                i->found.ring0_why);
         printf("  speed: %s\n", i->found.speed_why);
@@ -84,9 +88,10 @@ static void print_json(const struct info *i)
         printf(", \"why\": ");
         json_string(i->why_not.text);
     } else {
-        printf(", \"api\": %d, \"sync_regs\": %d, \"nx\": %s, \"ring0_exact\": %s, \"tried\": [",
+        printf(", \"api\": %d, \"sync_regs\": %d, \"nx\": %s, \"ring0_exact\": %s, "
+               "\"large_pages\": %s, \"tried\": [",
                i->host.api_version, i->host.sync_regs, i->host.nx ? "true" : "false",
-               i->found.ring0_exact ? "true" : "false");
+               i->found.ring0_exact ? "true" : "false", i->large.native ? "true" : "false");
         for (unsigned r = 0; r < i->found.rows; r++) {
             printf("%s{\"what\": ", r ? ", " : "");
             json_string(i->found.row[r].what);

@@ -74,6 +74,7 @@ enum {
     O_BOOT,
     O_DEBUGCON,
     O_NO_REBOOT,
+    O_LARGE,
 };
 
 /* clang-format off */
@@ -133,6 +134,7 @@ static const struct opt table[] = {
     {"vgabios", O_VGABIOS, OPT_VALUE},
     {"boot", O_BOOT, OPT_VALUE},
     {"no-reboot", O_NO_REBOOT, OPT_NONE},
+    {"large-pages", O_LARGE, OPT_VALUE},
     {"debugcon", O_DEBUGCON, OPT_VALUE},
     {NULL, 0, OPT_NONE},
 };
@@ -250,6 +252,7 @@ static int take_image(struct run_args *a, const char *path)
 
 static int take_option(struct run_args *a, struct opts *o, int id)
 {
+    static const char *const on_off[] = {"off", "on", NULL};
     static const char *const engines[] = {"auto", "kvm", "soft", NULL};
     static const char *const displays[] = {"none", "text", NULL};
     static const char *const rings[] = {"auto", "native", "soft", NULL};
@@ -295,6 +298,10 @@ static int take_option(struct run_args *a, struct opts *o, int id)
     case O_ENGINE:
         rc = value_choice(o->value, engines, &choice, &e);
         a->vm.engine = (enum vm_engine)choice;
+        break;
+    case O_LARGE:
+        rc = value_choice(o->value, on_off, &choice, &e);
+        a->vm.large_pages = choice != 0;
         break;
     case O_RING0:
         rc = value_choice(o->value, rings, &choice, &e);
@@ -781,6 +788,7 @@ const struct cmd cmd_run = {
         "  --engine auto|kvm|soft what runs the guest's code (auto: kvm where it is faster)\n"
         "  --ring0 auto|native|soft\n"
         "                         where ring 0 runs under kvm (auto: as the probe finds it exact)\n"
+        "  --large-pages off|on   map aligned 2 MiB by one entry where they lie together (off)\n"
         "  --clock host|insn[=NS] whose time the guest sees; insn: NS (4) for each instruction, so "
         "that\n"
         "                         a run repeats bit for bit (soft engine)\n"

@@ -90,9 +90,10 @@ static void scratch_destroy(struct scratch *s)
         pool_destroy(s->pool);
 }
 
-static int scratch_create(const struct kvm_host *h, struct scratch *s, struct errmsg *err)
+static int scratch_create(const struct kvm_host *h, uint32_t frames, struct scratch *s,
+                          struct errmsg *err)
 {
-    const struct pool_opts po = {.bytes = 64 * PAGE_SIZE, .step = 64 * PAGE_SIZE};
+    const struct pool_opts po = {.bytes = (uint64_t)frames * PAGE_SIZE, .step = 64 * PAGE_SIZE};
     *s = (struct scratch){0};
     int rc = pool_create(&po, &s->pool);
     if (!rc)
@@ -304,7 +305,7 @@ int kvm_probe(const struct kvm_host *h, struct kvm_findings *out, struct errmsg 
     struct scratch s;
     struct trap t = {0};
     *out = (struct kvm_findings){0};
-    int rc = scratch_create(h, &s, err);
+    int rc = scratch_create(h, 64, &s, err);
     if (!rc) {
         run_code(&s, s.kvm, CODE(0x90), &t);
         if (t.kind != TRAP_EMULATE || s.cpu.eip != CODE_AT + 1)
@@ -316,6 +317,75 @@ int kvm_probe(const struct kvm_host *h, struct kvm_findings *out, struct errmsg 
         probe_ring0(&s, out);
         probe_user(&s, out);
         probe_speed(&s, out);
+    }
+    scratch_destroy(&s);
+    return rc;
+}
+
+/* --- 2 MiB entries ------------------------------------------------------------------------------
+ */
+
+#define LARGE_AT  0x00400000u
+#define LARGE_GFN 0x800u
+#define HIT_AT    (LARGE_AT + 0x5d * PAGE_SIZE)
+#define LAST_AT   (LARGE_AT + (SHADOW_LARGE_PAGES - 1) * PAGE_SIZE)
+
+/* Machine code with a 32-bit address: mov eax,[at] (0xa1) and mov [at],eax (0xa3). */
+#define ADDR32(a) (uint8_t)(a), (uint8_t)((a) >> 8), (uint8_t)((a) >> 16), (uint8_t)((a) >> 24)
+
+/* Frames 512 to 1023, which the scratch mm does not use, as one entry. */
+static bool map_large(struct scratch *s)
+{
+    shadow_set_large(s->shadow, true);
+    for (uint32_t i = 0; i < SHADOW_LARGE_PAGES; i++) {
+        const struct walk w = {
+            .gpa = gpa_of(LARGE_GFN + i), .writable = true, .user = true, .dirty = true};
+        if (shadow_map(s->shadow, LARGE_AT + i * PAGE_SIZE, false, &w, SHADOW_LARGE_PAGES + i,
+                       true) < 0)
+            return false;
+    }
+    return shadow_is_large(s->shadow, LARGE_AT, false);
+}
+
+static uint32_t *large_word(struct scratch *s, la_t at)
+{
+    const frame_t f = SHADOW_LARGE_PAGES + (at - LARGE_AT) / PAGE_SIZE;
+    return (uint32_t *)(void *)pool_ptr(s->pool, f);
+}
+
+/* NULL, or what went wrong. */
+static const char *try_large(struct scratch *s)
+{
+    struct trap t = {0};
+    if (!map_large(s))
+        return "no entry was made";
+    *large_word(s, HIT_AT) = 0x11223344;
+    /* read one page, write another */
+    run_code(s, s->kvm, CODE(0xa1, ADDR32(HIT_AT), 0xa3, ADDR32(LAST_AT)), &t);
+    if (t.kind != TRAP_EMULATE || *large_word(s, LAST_AT) != 0x11223344)
+        return "it does not translate";
+    /* one page is made read-only under it: the entry is split */
+    shadow_write_protect(s->shadow, LARGE_GFN + (HIT_AT - LARGE_AT) / PAGE_SIZE, 1);
+    run_code(s, s->kvm, CODE(0x40, 0xa3, ADDR32(HIT_AT)), &t);
+    if (t.kind != TRAP_PF || t.la != HIT_AT || *large_word(s, HIT_AT) != 0x11223344)
+        return "it stays in use after it was split";
+    run_code(s, s->kvm, CODE(0xa1, ADDR32(HIT_AT), 0x40, 0xa3, ADDR32(LAST_AT)), &t);
+    if (t.kind != TRAP_EMULATE || *large_word(s, LAST_AT) != 0x11223345)
+        return "its pages are lost when it is split";
+    shadow_zap(s->shadow, LARGE_GFN + (HIT_AT - LARGE_AT) / PAGE_SIZE, 1);
+    run_code(s, s->kvm, CODE(0xa1, ADDR32(HIT_AT)), &t);
+    return t.kind == TRAP_PF && t.la == HIT_AT ? NULL : "a page under it stays";
+}
+
+int kvm_probe_large(const struct kvm_host *h, struct kvm_finding *out, struct errmsg *err)
+{
+    struct scratch s;
+    *out = (struct kvm_finding){.what = "2 MiB entries in shadow tables"};
+    const int rc = scratch_create(h, 2 * SHADOW_LARGE_PAGES, &s, err);
+    if (!rc) {
+        const char *wrong_how = try_large(&s);
+        out->native = !wrong_how;
+        snprintf(out->how, sizeof out->how, "%s", wrong_how ? wrong_how : "walked and flushed");
     }
     scratch_destroy(&s);
     return rc;

@@ -33,4 +33,8 @@ struct kvm_findings {
 /* Takes about 5 ms. 0, or a negative errno with err filled if not even the simplest guest runs. */
 int kvm_probe(const struct kvm_host *h, struct kvm_findings *out, struct errmsg *err);
 
+/* Does a vCPU use a 2 MiB entry of the shadow tables, and let go of it when it is split? 0, or a
+ * negative errno with err filled: it could not be tried. */
+int kvm_probe_large(const struct kvm_host *h, struct kvm_finding *out, struct errmsg *err);
+
 #endif

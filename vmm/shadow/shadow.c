@@ -33,10 +33,28 @@ la_t shadow_entry_la(const struct shadow *sh, uint32_t entry)
     return shift >= 32 ? 0 : sp->la + ((la_t)(entry % ENTRIES) << shift);
 }
 
-/* The one place that changes an entry: stores it, and tells the engines if it restricts. */
+void shadow_entry_reform(struct shadow *sh, uint32_t entry, spte_t val)
+{
+    _Atomic uint64_t *p = (_Atomic uint64_t *)(void *)entry_at(sh, entry);
+    const spte_t old = {atomic_load_explicit(p, memory_order_relaxed)};
+    atomic_store_explicit(p, val.raw, memory_order_release);
+    for (int i = 0; i < MAX_ENGINES; i++) {
+        struct engine *e = sh->engine[i];
+        if (!e || !e->walks)
+            continue;
+        e->ops->restricted(e, entry * (uint32_t)sizeof(spte_t), shadow_entry_la(sh, entry), old,
+                           val);
+        e->ops->flush(e);
+    }
+}
+
+/* The one place that changes what an entry translates: stores it, and tells the engines if it
+ * restricts. I7: a large entry that says the same makes way first. */
 void shadow_entry_set(struct shadow *sh, uint32_t entry, spte_t val)
 {
     const struct shadow_page *sp = &sh->page[entry / ENTRIES];
+    if (sp->collapsed)
+        shadow_split(sh, entry / ENTRIES);
     _Atomic uint64_t *p = (_Atomic uint64_t *)(void *)entry_at(sh, entry);
     const spte_t old = {atomic_load_explicit(p, memory_order_relaxed)};
     const bool everywhere = sp->multi || sp->role.level > 1;
@@ -82,7 +100,7 @@ void shadow_entry_clear(struct shadow *sh, uint32_t entry)
     if (!shadow_entry_used(old) || is_monitor_half(sh, entry))
         return;
     if (sp->role.level > 1) {
-        srmap_remove(&sh->parents, arena_page_of(spte_addr(old)), entry);
+        srmap_remove(&sh->parents, shadow_child(sh, entry, old), entry);
     } else if (spte_present(old)) {
         srmap_remove(&sh->rmap, shadow_entry_key(sh, entry), entry); /* I3 */
         sh->stats.leaves--;
@@ -97,10 +115,13 @@ static void entry_use(struct shadow *sh, uint32_t entry, spte_t val, gpte_t from
     struct shadow_page *sp = &sh->page[entry / ENTRIES];
     if (sp->live++ == 0 && sp->role.kind == ROLE_TABLE && !sp->unsync && sp->role.gfn < MM_GFNS)
         shadow_write_protect_in(sh, sp->role.space, sp->role.gfn, 1);
+    if (sp->live == 1)
+        sp->fill_at = 1;
     sp->idle = 0;
     sh->snapshot[entry] = from;
     shadow_entry_set(sh, entry, val);
     sh->stats.installs++;
+    shadow_collapse(sh, entry / ENTRIES);
 }
 
 /* --- table pages ----------------------------------------------------------------------------- */
@@ -409,7 +430,7 @@ uint32_t shadow_find_at(const struct shadow *sh, la_t la, bool user, unsigned la
         const spte_t e = shadow_entry_get(sh, page * ENTRIES + level_index(la, level));
         if (!spte_present(e))
             return NO_ENTRY;
-        page = arena_page_of(spte_addr(e));
+        page = shadow_child(sh, page * ENTRIES + level_index(la, level), e);
     }
     return page * ENTRIES + level_index(la, last);
 }
@@ -425,7 +446,7 @@ uint64_t shadow_empty_until(const struct shadow *sh, la_t la, bool user)
         const unsigned shift = PAGE_SHIFT + 9 * (level - 1);
         if (!spte_present(e))
             return (((uint64_t)la >> shift) + 1) << shift;
-        page = arena_page_of(spte_addr(e));
+        page = shadow_child(sh, page * ENTRIES + level_index(la, level), e);
     }
     return la;
 }
@@ -509,7 +530,7 @@ static void page_spread(struct shadow *sh, uint32_t page)
     for (uint32_t i = 0; sp->role.level > 1 && i < ENTRIES; i++) {
         const spte_t e = shadow_entry_get(sh, page * ENTRIES + i);
         if (spte_present(e))
-            page_spread(sh, arena_page_of(spte_addr(e)));
+            page_spread(sh, shadow_child(sh, page * ENTRIES + i, e));
     }
 }
 
@@ -525,7 +546,7 @@ static void page_refresh(struct shadow *sh, uint32_t page)
     for (uint32_t i = 0; sh->page[page].role.level > 1 && i < ENTRIES; i++) {
         const spte_t e = shadow_entry_get(sh, page * ENTRIES + i);
         if (spte_present(e))
-            page_refresh(sh, arena_page_of(spte_addr(e)));
+            page_refresh(sh, shadow_child(sh, page * ENTRIES + i, e));
     }
 }
 
@@ -536,7 +557,7 @@ static uint32_t child_get(struct shadow *sh, uint32_t entry, const struct role *
 {
     const spte_t e = shadow_entry_get(sh, entry);
     if (spte_present(e)) {
-        const uint32_t page = arena_page_of(spte_addr(e));
+        const uint32_t page = shadow_child(sh, entry, e);
         if (role_same(&sh->page[page].role, role)) {
             sh->snapshot[entry] = from;
             return page;
@@ -558,7 +579,8 @@ static uint32_t child_get(struct shadow *sh, uint32_t entry, const struct role *
     if (sp->la != la || sh->page[entry / ENTRIES].multi)
         page_spread(sh, page);
     srmap_add(&sh->parents, page, entry);
-    entry_use(sh, entry, spte_table(arena_mpa(page)), from);
+    sh->gfns[entry] = page;
+    entry_use(sh, entry, shadow_link(sh, page), from);
     return page;
 }
 
@@ -611,6 +633,7 @@ static int install(struct shadow *sh, la_t la, bool user, const struct walk *w, 
         if (old.raw != val.raw) {
             shadow_entry_set(sh, entry, val);
             sh->stats.installs++;
+            shadow_collapse(sh, entry / ENTRIES);
         }
         return 0;
     }
@@ -654,7 +677,9 @@ spte_t shadow_lookup(const struct shadow *sh, la_t la, bool user, gfn_t *gfn)
         return SPTE_NONE;
     if (gfn)
         *gfn = sh->gfns[entry];
-    return shadow_entry_get(sh, entry);
+    /* What the CPU finds, as against what ought to stand there. */
+    const spte_t above = shadow_entry_get(sh, shadow_find_at(sh, la, user, 2));
+    return spte_large(above) ? spte_part(above, entry % ENTRIES) : shadow_entry_get(sh, entry);
 }
 
 unsigned shadow_near(const struct shadow *sh, la_t la, bool user)

@@ -24,7 +24,9 @@
  * mapping of a guest page table exists unless that table is marked out of step or its shadow is
  * empty; none is marked so after a full flush. I5  A root, and whatever a walk has passed, is
  * looked up again after anything that may reclaim shadow pages. I6  The user view maps no
- * supervisor page; the monitor's memory is mapped in no guest-visible half of any root.
+ * supervisor page; the monitor's memory is mapped in no guest-visible half of any root. I7  A 2 MiB
+ * entry says exactly what the 512 entries of the table behind it do, each of which holds by I1 to
+ * I6 (shadow_large.c).
  */
 #ifndef UMBRA_VMM_SHADOW_SHADOW_H
 #define UMBRA_VMM_SHADOW_SHADOW_H
@@ -50,6 +52,9 @@ struct shadow_stats {
     uint64_t syncs;      /* tables brought back */
     uint64_t sync_drops; /* entries that a sync found stale */
     uint64_t floods;     /* tables that were written again and again and forgotten for it */
+    uint64_t large;      /* tables that 2 MiB entries stand for */
+    uint64_t collapses;  /* ... that came to be so */
+    uint64_t splits;     /* ... and no longer are */
 };
 
 /* g: guest-physical memory; the shadow registers itself as notifier of its mm. quota: most table
@@ -78,6 +83,10 @@ void shadow_space_remove(struct shadow *sh, uint32_t space);
 /* The CPU is in this space from now on. The caller flushes what engines cache by linear address. */
 void shadow_space_switch(struct shadow *sh, uint32_t space);
 uint32_t shadow_space(const struct shadow *sh);
+
+/* May aligned runs of frames be mapped by 2 MiB entries? Off at first. Only where every engine that
+ * walks these tables can. */
+void shadow_set_large(struct shadow *sh, bool on);
 
 /* Engines that cache translations of these tables; at most two. */
 void shadow_attach(struct shadow *sh, struct engine *e);
@@ -152,7 +161,14 @@ struct shadow_look {
 void shadow_look_begin(struct shadow *sh, const struct gmode *m, struct shadow_look *was);
 void shadow_look_end(struct shadow *sh, const struct shadow_look *was);
 
-#define SHADOW_NEAR 8 /* pages, aligned, that shadow_near() looks at */
+/* Is la translated by a 2 MiB entry? shadow_lookup() gives what it says of la's page. */
+bool shadow_is_large(const struct shadow *sh, la_t la, bool user);
+/* Is it worth looking whether the 2 MiB around la, which a large page or no guest table maps, could
+ * be mapped as a whole? Says so only now and then. */
+bool shadow_large_missing(struct shadow *sh, la_t la, bool user);
+
+#define SHADOW_LARGE_PAGES 512u
+#define SHADOW_NEAR        8 /* pages, aligned, that shadow_near() looks at */
 /* Which of the pages around la, in one view, have no leaf entry although their table is there: bit
  * i for page i of the aligned SHADOW_NEAR. */
 unsigned shadow_near(const struct shadow *sh, la_t la, bool user);

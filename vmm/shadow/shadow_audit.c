@@ -11,7 +11,7 @@ struct audit {
     struct shadow *sh;
     char *msg;
     size_t len;
-    uint64_t leaves, links;
+    uint64_t leaves, links, large;
 };
 
 __attribute__((format(printf, 2, 3))) static int broken(struct audit *a, const char *fmt, ...)
@@ -69,15 +69,23 @@ static int audit_link(struct audit *a, uint32_t entry)
     if (!spte_present(s))
         return 0;
     a->links++;
-    if (spte_addr(s) < ARENA_MPA || arena_page_of(spte_addr(s)) >= sh->arena.grown)
+    if (!spte_large(s) &&
+        (spte_addr(s) < ARENA_MPA || arena_page_of(spte_addr(s)) >= sh->arena.grown))
         return broken(a, "I6: table %u entry %u points outside the arena: %llx", entry / ENTRIES,
                       entry % ENTRIES, (unsigned long long)s.raw);
-    const uint32_t child = arena_page_of(spte_addr(s));
+    const uint32_t child = shadow_child(sh, entry, s);
+    if (child >= sh->arena.grown)
+        return broken(a, "I7: table %u entry %u is large, with no table behind it: %llx",
+                      entry / ENTRIES, entry % ENTRIES, (unsigned long long)s.raw);
     const struct shadow_page *cp = &sh->page[child];
     if (!cp->used || cp->role.level + 1 != sp->role.level || cp->role.user != sp->role.user ||
         cp->role.space != sp->role.space)
         return broken(a, "table %u entry %u points to table %u, which is no child for it",
                       entry / ENTRIES, entry % ENTRIES, child);
+    if (s.raw != shadow_link(sh, child).raw)
+        return broken(a, "I7: table %u entry %u is %llx, table %u behind it is %s", entry / ENTRIES,
+                      entry % ENTRIES, (unsigned long long)s.raw, child,
+                      cp->collapsed ? "collapsed" : "not collapsed");
     if (!cp->multi && (sp->multi || (sp->role.level < 4 && cp->la != shadow_entry_la(sh, entry))))
         return broken(a, "table %u translates more than %08x and does not know it", child, cp->la);
     if (!srmap_contains(&sh->parents, child, entry))
@@ -137,6 +145,10 @@ static int audit_page(struct audit *a, uint32_t page)
         if (err)
             return err;
     }
+    if (sp->collapsed && (sp->role.level != 1 || !shadow_uniform(a->sh, page)))
+        return broken(a, "I7: table %u (%08x) is collapsed, its entries are not one run", page,
+                      sp->la);
+    a->large += sp->collapsed;
     return live == sp->live ? 0
                             : broken(a, "table %u of level %u has %u entries in use and counts %u",
                                      page, sp->role.level, live, sp->live);
@@ -211,6 +223,9 @@ int shadow_audit(struct shadow *sh, char *msg, size_t len)
     if (a.links != srmap_count(&sh->parents))
         return broken(&a, "%llu links between tables, %llu in the list of parents",
                       (unsigned long long)a.links, (unsigned long long)srmap_count(&sh->parents));
+    if (a.large != sh->stats.large)
+        return broken(&a, "I7: %llu collapsed tables, %llu counted", (unsigned long long)a.large,
+                      (unsigned long long)sh->stats.large);
     if (pages != sh->stats.pages || pages != sh->arena.used)
         return broken(&a, "%llu table pages in use, %llu counted, the arena counts %u",
                       (unsigned long long)pages, (unsigned long long)sh->stats.pages,

@@ -47,6 +47,10 @@ struct shadow_page {
     uint16_t live;                     /* entries in use */
     uint8_t idle;                      /* syncs since an entry was made */
     uint8_t quiet;                     /* INVLPGs since it went out of step that found nothing */
+    bool collapsed;                    /* what leads to it are large entries (shadow_large.c) */
+    uint8_t splits;                    /* how often that has ended, as far as it is counted */
+    uint16_t fill_at;                  /* live entries from which on to look for the missing ones */
+    uint64_t collapse_at;              /* not before so many installs */
     uint32_t hash_next;                /* page + 1 */
     uint32_t older, newer;             /* by birth; page + 1 */
     uint32_t unsync_prev, unsync_next; /* page + 1 */
@@ -72,12 +76,13 @@ struct shadow {
     uint32_t cur; /* space that the CPU is in */
     struct arena arena;
     struct shadow_page *page;
-    gfn_t *gfns;              /* of each leaf entry */
+    gfn_t *gfns;              /* of each leaf entry; of a large one, the table behind it */
     gpte_t *snapshot;         /* the guest entry that each entry was made from */
     struct srmap rmap;        /* shadow_key(space, gfn) -> leaf entries */
     struct srmap parents;     /* page -> entries that point to it */
     uint32_t hash[HASH_SIZE]; /* by space and gfn; page + 1 */
     struct engine *engine[MAX_ENGINES];
+    bool large;                       /* entries of 2 MiB may be made */
     const struct shadow_watch *watch; /* NULL: none */
     struct gmode mode;
     struct root root[MAX_ROOTS];
@@ -97,6 +102,8 @@ void shadow_entry_set(struct shadow *sh, uint32_t entry, spte_t val);
 la_t shadow_entry_la(const struct shadow *sh, uint32_t entry);
 /* Empty an entry of any level, with its place in the reverse map or its child's list of parents. */
 void shadow_entry_clear(struct shadow *sh, uint32_t entry);
+/* The entry of level 2 gets another form that translates the same. */
+void shadow_entry_reform(struct shadow *sh, uint32_t entry, spte_t val);
 /* Index of the leaf entry for la under the current root of a view; NO_ENTRY: the walk ends above.
  */
 uint32_t shadow_find(const struct shadow *sh, la_t la, bool user);
@@ -116,6 +123,17 @@ bool shadow_reclaim(struct shadow *sh);
 void shadow_root_drop(struct shadow *sh, struct root *r);
 /* Make current what roots there are for the mode and the space, in both views. */
 void shadow_roots_find(struct shadow *sh);
+
+/* shadow_large.c */
+/* The table that a present entry e, of level 2 and up, leads to or stands for. */
+uint32_t shadow_child(const struct shadow *sh, uint32_t entry, spte_t e);
+/* What an entry that leads to this page says. */
+spte_t shadow_link(const struct shadow *sh, uint32_t page);
+/* Do the page's entries map an aligned run of frames with the same rights? */
+bool shadow_uniform(const struct shadow *sh, uint32_t page);
+/* Make large what leads to the page, where it may be; and end that. */
+void shadow_collapse(struct shadow *sh, uint32_t page);
+void shadow_split(struct shadow *sh, uint32_t page);
 
 /* shadow_sync.c */
 /* As shadow_table_protected, in any space. */

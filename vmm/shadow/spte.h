@@ -64,6 +64,17 @@ static inline spte_t spte_table(mpa_t table)
     return (spte_t){table | SPTE_P | SPTE_W | SPTE_U | SPTE_A};
 }
 
+/* The large entry that maps the aligned run of 512 frames whose first page has entry first, and
+ * what it says of page i of the run. */
+static inline spte_t spte_large_from(spte_t first)
+{
+    return (spte_t){first.raw | SPTE_PS};
+}
+static inline spte_t spte_part(spte_t large, uint32_t i)
+{
+    return (spte_t){(large.raw & ~SPTE_PS) + ((uint64_t)i << PAGE_SHIFT)};
+}
+
 /* May old be replaced by new with a plain store, because whoever cached old finds out by a fault?
  */
 static inline bool spte_relaxes(spte_t old, spte_t now)
