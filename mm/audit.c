@@ -262,65 +262,6 @@ static int audit_free(struct audit *a)
     return 0;
 }
 
-static int audit_run_of(struct audit *a, uint32_t i, uint32_t *left, uint32_t *grown)
-{
-    struct pool *p = a->p;
-    const struct run *r = &p->runs[i];
-    const frame_t first = i * RUN_FRAMES;
-    uint32_t free = 0;
-    for (uint32_t k = 0; k < RUN_FRAMES; k++) {
-        const bool is_free = r->free[k / 64] >> k % 64 & 1, real = r->real >> k / 64 & 1;
-        free += is_free;
-        *grown += real && first + k < p->frames_max;
-        if (is_free && first + k >= p->frames_max)
-            return audit_says(a, "run %u has frame %u, which the pool has not", i, first + k);
-        if (!is_free && first + k < p->frames_max && !real)
-            return audit_says(a, "run %u has handed out frame %u, which has no memory", i,
-                              first + k);
-        if (is_free)
-            a->seen[first + k] |= SEEN_FREE;
-    }
-    if (free != r->left)
-        return audit_says(a, "run %u has %u free frames, counted %u", i, free, r->left);
-    if (r->owner && r->owner->run[r->range] != i)
-        return audit_says(a, "run %u is reserved for range %u of %s, which does not know it", i,
-                          r->range, r->owner->name);
-    *left += free;
-    return 0;
-}
-
-static int audit_run_lists(struct audit *a)
-{
-    struct pool *p = a->p;
-    uint32_t met = 0;
-    for (int k = 0; k < RUN_LISTS; k++)
-        for (uint32_t i = p->run_heads[k].first, prev = 0; i; prev = i, i = p->runs[i].next) {
-            const struct run *r = &p->runs[i];
-            const int want = !r->left                ? RUN_USED_UP
-                             : r->owner              ? RUN_OWNED
-                             : r->left == RUN_FRAMES ? RUN_WHOLE
-                                                     : RUN_LOOSE;
-            if (r->list != k || want != k || r->prev != prev || i * RUN_FRAMES < p->run_low)
-                return audit_says(a, "run %u is on list %d, should be on %d", i, k, want);
-            met++;
-        }
-    const uint32_t runs = (p->frames_max - p->run_low + RUN_FRAMES - 1) / RUN_FRAMES;
-    return met == runs ? 0 : audit_says(a, "%u runs are on lists, there are %u", met, runs);
-}
-
-static int audit_runs(struct audit *a)
-{
-    struct pool *p = a->p;
-    uint32_t left = 0, grown = 0;
-    int err = p->runs ? audit_run_lists(a) : 0;
-    for (frame_t f = p->run_low; p->runs && f < p->frames_max && !err; f += RUN_FRAMES)
-        err = audit_run_of(a, f / RUN_FRAMES, &left, &grown);
-    if (!err && (left != p->runs_left || grown != p->runs_grown))
-        err = audit_says(a, "runs have %u free frames of %u that exist, counted %u of %u", left,
-                         grown, p->runs_left, p->runs_grown);
-    return err;
-}
-
 static int audit_lists(struct audit *a)
 {
     struct pool *p = a->p;
@@ -349,7 +290,7 @@ static int audit_lists(struct audit *a)
 static int audit_frame(struct audit *a, frame_t f)
 {
     const struct frame *fr = frame_of(a->p, f);
-    bool is_free = (a->seen[f] & SEEN_FREE) != 0;
+    bool is_free = (a->seen[f] & SEEN_FREE) != 0 || runs_has_free(a->p, f);
     uint32_t named = 0;
     if (fr->rmap_mm) {
         named++;
@@ -423,7 +364,7 @@ static int audit_run(struct audit *a)
         err = audit_says(a, "the audit itself found no memory");
     else if ((err = audit_mms(a)) == 0 && (err = audit_objects(a)) == 0 &&
              (err = audit_swap(a)) == 0 && (err = audit_free(a)) == 0 &&
-             (err = audit_runs(a)) == 0 && (err = audit_lists(a)) == 0)
+             (err = runs_audit(p, a->msg, a->len)) == 0 && (err = audit_lists(a)) == 0)
         err = audit_frames(a);
     if (!err && a->sw)
         err = store_audit(a->sw->store, a->msg, a->len);

@@ -156,21 +156,28 @@ static frame_t hand_out(struct pool *p, struct run *r, uint32_t i, bool *zeroed)
     return first_frame(p, r) + i;
 }
 
+/* The run of the place's range, reserved for it now if need be and wanted; NULL: none. */
+static struct run *run_at(struct pool *p, const struct place *at)
+{
+    uint16_t *const has = &at->mm->run[at->gfn / RUN_FRAMES];
+    if (*has || !at->reserve)
+        return *has ? &p->runs[*has] : NULL;
+    const uint32_t whole = p->run_heads[RUN_WHOLE].first;
+    struct run *r = whole ? &p->runs[whole] : run_carve(p);
+    if (!r)
+        return NULL;
+    r->owner = at->mm;
+    r->range = at->gfn / RUN_FRAMES;
+    *has = (uint16_t)(r - p->runs);
+    relist(p, r);
+    return r;
+}
+
 frame_t runs_take_at(struct pool *p, const struct place *at, bool *zeroed, struct run_piece *want)
 {
-    const uint32_t range = at->gfn / RUN_FRAMES, i = at->gfn % RUN_FRAMES;
-    struct run *r = p->runs && at->mm ? &p->runs[at->mm->run[range]] : NULL;
-    if (r == p->runs && at->reserve) { /* none yet */
-        const uint32_t whole = p->run_heads[RUN_WHOLE].first;
-        r = whole ? &p->runs[whole] : run_carve(p);
-        if (r) {
-            r->owner = at->mm;
-            r->range = range;
-            at->mm->run[range] = (uint16_t)(r - p->runs);
-            relist(p, r);
-        }
-    }
-    if (!r || r == p->runs || !(r->free[i / PIECE] >> i % PIECE & 1))
+    const uint32_t i = at->gfn % RUN_FRAMES;
+    struct run *r = p->runs && at->mm ? run_at(p, at) : NULL;
+    if (!r || !(r->free[i / PIECE] >> i % PIECE & 1))
         return FRAME_NONE;
     if (piece_real(r, i / PIECE))
         return hand_out(p, r, i, zeroed);

@@ -45,6 +45,11 @@ void runs_piece_frames(const struct pool *p, struct run_piece w, uint32_t *from,
 bool runs_piece_real(const struct pool *p, struct run_piece w);
 void runs_piece_grown(struct pool *p, struct run_piece w);
 
+/* Do bitmaps, counts, lists and owners add up? 0, or -EUCLEAN with the first fault in msg. */
+int runs_audit(const struct pool *p, char *msg, size_t len);
+/* Is this frame of a run there to be handed out? */
+bool runs_has_free(const struct pool *p, frame_t f);
+
 /* The mm is going: its runs are no one's. */
 void runs_disown(struct mm *mm);
 
