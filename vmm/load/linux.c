@@ -8,49 +8,19 @@
 #include <string.h>
 
 #include "vmm/load/load.h"
+#include "vmm/load/setup_header.h"
 
-/* Offsets in boot_params; those from 0x1f1 on are a bzImage's as well. */
+/* Offsets in boot_params that are not a file's. */
 enum bp {
     BP_EXT_MEM_K = 0x002,
     BP_ALT_MEM_K = 0x1e0,
     BP_E820_ENTRIES = 0x1e8,
-    BP_SETUP_SECTS = 0x1f1,
-    BP_SYSSIZE = 0x1f4,
-    BP_BOOT_FLAG = 0x1fe,
-    BP_HEADER_LEN = 0x201, /* counted from BP_MAGIC */
-    BP_MAGIC = 0x202,
-    BP_VERSION = 0x206,
-    BP_LOADER = 0x210,
-    BP_LOADFLAGS = 0x211,
-    BP_CODE32 = 0x214,
-    BP_RAMDISK = 0x218,
-    BP_RAMDISK_SIZE = 0x21c,
-    BP_CMDLINE = 0x228,
-    BP_INITRD_MAX = 0x22c,   /* 2.03 */
-    BP_ALIGNMENT = 0x230,    /* 2.05 */
-    BP_RELOCATABLE = 0x234,  /* 2.05 */
-    BP_XLOADFLAGS = 0x236,   /* 2.12 */
-    BP_CMDLINE_SIZE = 0x238, /* 2.06 */
-    BP_SUBARCH = 0x23c,      /* 2.07 */
-    BP_PAYLOAD = 0x248,      /* 2.08 */
-    BP_PAYLOAD_LEN = 0x24c,  /* 2.08 */
-    BP_SETUP_DATA = 0x250,   /* 2.09 */
-    BP_PREF_ADDRESS = 0x258, /* 2.10 */
-    BP_INIT_SIZE = 0x260,    /* 2.10 */
-    BP_HEADER_END = 0x290,   /* of what a file may bring along */
     BP_E820 = 0x2d0,
     BP_SIZE = 0x1000,
 };
 
-#define LX_MAGIC       0x53726448u /* "HdrS" */
-#define LX_BOOT_FLAG   0xaa55u
-#define LX_LOADER      0xffu /* "undefined": no number is assigned to us */
-#define LX_OLDEST      0x202u
-#define LX_LOADED_HIGH 0x01u
-#define LX_KERNEL_64   0x01u
-#define LX_INITRD_MAX  0x37ffffffu /* where a kernel does not say */
-#define LX_CMDLINE_MAX 255u        /* the same */
-#define LX_BANNER      "Linux version "
+#define LX_OLDEST 0x202u
+#define LX_BANNER "Linux version "
 
 struct kernel {
     uint8_t bp[BP_SIZE];  /* boot_params as far as it is known */
@@ -109,7 +79,7 @@ static void fill_boot(struct blob *b, void *ctx)
     uint32_t at = blob_add(b, k->bp, BP_SIZE, PAGE_SIZE);
 
     blob_add(b, boot_gdt, sizeof boot_gdt, 8); /* at BOOT_GDT_AT */
-    put32(k->bp + BP_CMDLINE, blob_add_string(b, append ? append : ""));
+    put32(k->bp + SETUP_CMDLINE, blob_add_string(b, append ? append : ""));
     blob_set(b, at, k->bp, BP_SIZE);
 }
 
@@ -137,9 +107,9 @@ static int finish(struct loading *l, struct kernel *k)
     if (ret)
         return ret;
     fill_memory(k->bp, l->out, l->g->bytes);
-    k->bp[BP_LOADER] = LX_LOADER;
-    put32(k->bp + BP_RAMDISK, (uint32_t)k->initrd.start);
-    put32(k->bp + BP_RAMDISK_SIZE, (uint32_t)k->initrd.bytes);
+    k->bp[SETUP_LOADER] = SETUP_NO_LOADER;
+    put32(k->bp + SETUP_RAMDISK, (uint32_t)k->initrd.start);
+    put32(k->bp + SETUP_RAMDISK_SIZE, (uint32_t)k->initrd.bytes);
     k->l = l;
     ret = load_blob(l, fill_boot, k, &boot);
     if (ret)
@@ -154,53 +124,54 @@ static int finish(struct loading *l, struct kernel *k)
 static bool probe_bzimage(const struct loading *l)
 {
     const uint8_t *h = l->file.head;
-    return l->file.head_len >= BP_VERSION && load_u16(h + BP_BOOT_FLAG) == LX_BOOT_FLAG &&
-           load_u32(h + BP_MAGIC) == LX_MAGIC;
+    return l->file.head_len >= SETUP_VERSION && load_u16(h + SETUP_BOOT_FLAG) == SETUP_FLAG &&
+           load_u32(h + SETUP_MAGIC) == SETUP_HDRS;
 }
 
 static int check_setup(const struct loading *l, const uint8_t *h, uint32_t version)
 {
-    uint32_t end = BP_MAGIC + h[BP_HEADER_LEN];
+    uint32_t end = SETUP_MAGIC + h[SETUP_LEN];
 
     if (version < LX_OLDEST)
         return load_refuse(l, -EINVAL, "boot protocol version %#x is older than 2.02", version);
-    if (end < BP_INITRD_MAX || end > BP_HEADER_END)
+    if (end < SETUP_INITRD_MAX || end > SETUP_END)
         return load_refuse(l, -ENOEXEC, "setup header ends at %#x, must be %#x to %#x", end,
-                           BP_INITRD_MAX, BP_HEADER_END);
-    if (!(h[BP_LOADFLAGS] & LX_LOADED_HIGH))
+                           SETUP_INITRD_MAX, SETUP_END);
+    if (!(h[SETUP_LOADFLAGS] & SETUP_LOADED_HIGH))
         return load_refuse(l, -EINVAL,
                            "loadflags %#x: a zImage, which goes below 1 MiB; build a bzImage",
-                           h[BP_LOADFLAGS]);
-    if (version >= 0x20c && (load_u16(h + BP_XLOADFLAGS) & LX_KERNEL_64))
+                           h[SETUP_LOADFLAGS]);
+    if (version >= 0x20c && (load_u16(h + SETUP_XLOADFLAGS) & SETUP_KERNEL_64))
         return load_refuse(l, -ENOEXEC,
                            "xloadflags %#x: a 64-bit kernel, but the machine is an i386; take a "
                            "kernel for i386 (686)",
-                           load_u16(h + BP_XLOADFLAGS));
+                           load_u16(h + SETUP_XLOADFLAGS));
     return 0;
 }
 
 /* Where the protected-mode part lies in the file, and that it is all there. */
 static int find_code(const struct loading *l, const uint8_t *h, uint32_t version, uint64_t *off)
 {
-    uint32_t sects = h[BP_SETUP_SECTS] ? h[BP_SETUP_SECTS] : 4;
-    uint64_t len, claimed = (uint64_t)load_u32(h + BP_SYSSIZE) * 16;
+    uint32_t sects = h[SETUP_SECTS] ? h[SETUP_SECTS] : 4;
+    uint64_t len, claimed = (uint64_t)load_u32(h + SETUP_SYSSIZE) * 16;
 
     *off = ((uint64_t)sects + 1) * 512;
     if (*off >= l->file.size)
         return load_refuse(l, -ENOEXEC,
                            "setup_sects %u leaves no kernel in %#llx bytes; is it truncated?",
-                           h[BP_SETUP_SECTS], (unsigned long long)l->file.size);
+                           h[SETUP_SECTS], (unsigned long long)l->file.size);
     len = l->file.size - *off;
     if (version >= 0x204 && claimed > ((len + 15) & ~(uint64_t)15))
         return load_refuse(l, -ENOEXEC,
                            "syssize says %#llx bytes of kernel, the file has %#llx; is it "
                            "truncated?",
                            (unsigned long long)claimed, (unsigned long long)len);
-    if (version >= 0x208 && (uint64_t)load_u32(h + BP_PAYLOAD) + load_u32(h + BP_PAYLOAD_LEN) > len)
+    if (version >= 0x208 &&
+        (uint64_t)load_u32(h + SETUP_PAYLOAD) + load_u32(h + SETUP_PAYLOAD_LEN) > len)
         return load_refuse(l, -ENOEXEC,
                            "payload_offset %#x with payload_length %#x goes beyond the file's end; "
                            "is it truncated?",
-                           load_u32(h + BP_PAYLOAD), load_u32(h + BP_PAYLOAD_LEN));
+                           load_u32(h + SETUP_PAYLOAD), load_u32(h + SETUP_PAYLOAD_LEN));
     return 0;
 }
 
@@ -209,10 +180,10 @@ static int find_code(const struct loading *l, const uint8_t *h, uint32_t version
 static int place_kernel(struct loading *l, const uint8_t *h, uint32_t version, uint64_t len,
                         gpa_t *base)
 {
-    bool movable = version >= 0x20a && h[BP_RELOCATABLE];
-    uint64_t pref = version >= 0x20a ? get64(h + BP_PREF_ADDRESS) : LOAD_HIGH;
-    uint64_t need = version >= 0x20a ? load_u32(h + BP_INIT_SIZE) : 0;
-    uint32_t align = load_u32(h + BP_ALIGNMENT);
+    bool movable = version >= 0x20a && h[SETUP_RELOCATABLE];
+    uint64_t pref = version >= 0x20a ? get64(h + SETUP_PREF_ADDRESS) : LOAD_HIGH;
+    uint64_t need = version >= 0x20a ? load_u32(h + SETUP_INIT_SIZE) : 0;
+    uint32_t align = load_u32(h + SETUP_ALIGNMENT);
     int ret;
 
     *base = LOAD_HIGH;
@@ -237,7 +208,7 @@ static int place_kernel(struct loading *l, const uint8_t *h, uint32_t version, u
 static int set_entry(const struct loading *l, const uint8_t *h, gpa_t base, uint64_t len,
                      uint32_t *entry)
 {
-    uint32_t code32 = load_u32(h + BP_CODE32);
+    uint32_t code32 = load_u32(h + SETUP_CODE32);
 
     if (code32 < LOAD_HIGH || code32 - LOAD_HIGH >= len)
         return load_refuse(l, -ENOEXEC,
@@ -250,21 +221,21 @@ static int set_entry(const struct loading *l, const uint8_t *h, gpa_t base, uint
 /* What the file's header says goes to boot_params; what only a loader may say is cleared. */
 static void take_header(struct kernel *k, const uint8_t *h, uint32_t version, gpa_t base)
 {
-    memcpy(k->bp + BP_SETUP_SECTS, h + BP_SETUP_SECTS,
-           BP_MAGIC + h[BP_HEADER_LEN] - BP_SETUP_SECTS);
-    put32(k->bp + BP_CODE32, (uint32_t)base);
+    memcpy(k->bp + SETUP_SECTS, h + SETUP_SECTS, SETUP_MAGIC + h[SETUP_LEN] - SETUP_SECTS);
+    put32(k->bp + SETUP_CODE32, (uint32_t)base);
     if (version >= 0x207)
-        memset(k->bp + BP_SUBARCH, 0, BP_PAYLOAD - BP_SUBARCH);
+        memset(k->bp + SETUP_SUBARCH, 0, SETUP_PAYLOAD - SETUP_SUBARCH);
     if (version >= 0x209)
-        memset(k->bp + BP_SETUP_DATA, 0, 8);
-    k->initrd_end = (gpa_t)(version >= 0x203 ? load_u32(h + BP_INITRD_MAX) : LX_INITRD_MAX) + 1;
-    k->cmdline_max = version >= 0x206 ? load_u32(h + BP_CMDLINE_SIZE) : LX_CMDLINE_MAX;
+        memset(k->bp + SETUP_DATA, 0, 8);
+    k->initrd_end =
+        (gpa_t)(version >= 0x203 ? load_u32(h + SETUP_INITRD_MAX) : SETUP_OLD_INITRD_MAX) + 1;
+    k->cmdline_max = version >= 0x206 ? load_u32(h + SETUP_CMDLINE_SIZE) : SETUP_OLD_CMDLINE;
 }
 
 static int load_bz(struct loading *l)
 {
     struct kernel k = {.entry = 0};
-    uint8_t h[BP_HEADER_END] = {0};
+    uint8_t h[SETUP_END] = {0};
     uint32_t version;
     uint64_t off, len;
     gpa_t base;
@@ -272,7 +243,7 @@ static int load_bz(struct loading *l)
 
     /* A short file, or a header that is shorter, reads as zeros behind its end. */
     memcpy(h, l->file.head, l->file.head_len < sizeof h ? l->file.head_len : sizeof h);
-    version = load_u16(h + BP_VERSION);
+    version = load_u16(h + SETUP_VERSION);
     ret = check_setup(l, h, version);
     if (!ret)
         ret = find_code(l, h, version, &off);
@@ -303,7 +274,7 @@ static bool probe_vmlinux(const struct loading *l)
 
 static int load_vm(struct loading *l)
 {
-    struct kernel k = {.initrd_end = (gpa_t)LX_INITRD_MAX + 1, .cmdline_max = 2047};
+    struct kernel k = {.initrd_end = (gpa_t)SETUP_OLD_INITRD_MAX + 1, .cmdline_max = 2047};
     struct elf_image elf;
     int ret = elf_plan(l, &elf);
 
@@ -313,13 +284,13 @@ static int load_vm(struct loading *l)
         return ret;
     k.entry = elf.entry;
     /* The header that its bzImage would have had, for what the kernel reads of it. */
-    put16(k.bp + BP_BOOT_FLAG, LX_BOOT_FLAG);
-    put32(k.bp + BP_MAGIC, LX_MAGIC);
-    put16(k.bp + BP_VERSION, 0x20c);
-    k.bp[BP_LOADFLAGS] = LX_LOADED_HIGH;
-    put32(k.bp + BP_CODE32, k.entry);
-    put32(k.bp + BP_CMDLINE_SIZE, k.cmdline_max);
-    put32(k.bp + BP_INITRD_MAX, LX_INITRD_MAX);
+    put16(k.bp + SETUP_BOOT_FLAG, SETUP_FLAG);
+    put32(k.bp + SETUP_MAGIC, SETUP_HDRS);
+    put16(k.bp + SETUP_VERSION, 0x20c);
+    k.bp[SETUP_LOADFLAGS] = SETUP_LOADED_HIGH;
+    put32(k.bp + SETUP_CODE32, k.entry);
+    put32(k.bp + SETUP_CMDLINE_SIZE, k.cmdline_max);
+    put32(k.bp + SETUP_INITRD_MAX, SETUP_OLD_INITRD_MAX);
     snprintf(l->out->kind, sizeof l->out->kind, "Linux (vmlinux, ELF32)");
     return finish(l, &k);
 }

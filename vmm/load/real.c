@@ -7,38 +7,14 @@
 #include <string.h>
 
 #include "vmm/load/load.h"
+#include "vmm/load/setup_header.h"
 
-enum setup {
-    SU_CMDLINE_MAGIC = 0x020, /* before 2.02 */
-    SU_CMDLINE_OFFSET = 0x022,
-    SU_SECTS = 0x1f1,
-    SU_SYSSIZE = 0x1f4,
-    SU_BOOT_FLAG = 0x1fe,
-    SU_MAGIC = 0x202,
-    SU_VERSION = 0x206,
-    SU_LOADER = 0x210,
-    SU_LOADFLAGS = 0x211,
-    SU_CODE32 = 0x214,
-    SU_RAMDISK = 0x218,
-    SU_RAMDISK_SIZE = 0x21c,
-    SU_HEAP_END = 0x224,     /* 2.01 */
-    SU_CMDLINE = 0x228,      /* 2.02 */
-    SU_INITRD_MAX = 0x22c,   /* 2.03 */
-    SU_XLOADFLAGS = 0x236,   /* 2.12 */
-    SU_CMDLINE_SIZE = 0x238, /* 2.06 */
-    SU_INIT_SIZE = 0x260,    /* 2.10 */
-    SU_READ = 0x290,         /* as much as is looked at */
+enum {
+    SETUP_OLD_CMDLINE_MAGIC = 0x020, /* before 2.02 */
+    SETUP_OLD_CMDLINE_OFFSET = 0x022,
 };
 
-#define SU_FLAG        0xaa55u
-#define SU_HDRS        0x53726448u
-#define SU_HIGH        0x01u /* loadflags */
-#define SU_HEAP        0x80u
-#define SU_64          0x01u /* xloadflags */
-#define SU_NO_LOADER   0xffu /* no number is assigned to us */
-#define SU_OLD_MAGIC   0xa33fu
-#define SU_OLD_INITRD  0x37ffffffu
-#define SU_OLD_CMDLINE 255u
+#define OLD_CMDLINE_MAGIC 0xa33fu
 
 #define ENTERED_32 0x204u /* from this protocol on loaders may count on the 32-bit entry */
 
@@ -64,10 +40,10 @@ struct header {
  * a disk's first sector has the same signature. */
 static bool old_kernel(const struct load_file *f)
 {
-    const uint32_t sects = f->head[SU_SECTS] ? f->head[SU_SECTS] : 4;
+    const uint32_t sects = f->head[SETUP_SECTS] ? f->head[SETUP_SECTS] : 4;
     const uint64_t setup = ((uint64_t)sects + 1) * 512;
     return f->size > setup &&
-           (f->size - setup + 15) / 16 == load_u16(f->head + SU_SYSSIZE); /* 16 bits then */
+           (f->size - setup + 15) / 16 == load_u16(f->head + SETUP_SYSSIZE); /* 16 bits then */
 }
 
 /* false: no image that has an entry in real mode. */
@@ -75,14 +51,14 @@ static bool read_header(const struct load_file *f, struct header *h)
 {
     const uint8_t *b = f->head;
     memset(h, 0, sizeof *h);
-    if (f->head_len < SU_READ || load_u16(b + SU_BOOT_FLAG) != SU_FLAG)
+    if (f->head_len < SETUP_END || load_u16(b + SETUP_BOOT_FLAG) != SETUP_FLAG)
         return false;
-    h->setup_len = ((b[SU_SECTS] ? b[SU_SECTS] : 4u) + 1) * 512;
-    if (load_u32(b + SU_MAGIC) != SU_HDRS)
+    h->setup_len = ((b[SETUP_SECTS] ? b[SETUP_SECTS] : 4u) + 1) * 512;
+    if (load_u32(b + SETUP_MAGIC) != SETUP_HDRS)
         return old_kernel(f);
-    h->version = load_u16(b + SU_VERSION);
-    h->high = h->version >= 0x200 && (b[SU_LOADFLAGS] & SU_HIGH);
-    h->code32 = load_u32(b + SU_CODE32);
+    h->version = load_u16(b + SETUP_VERSION);
+    h->high = h->version >= 0x200 && (b[SETUP_LOADFLAGS] & SETUP_LOADED_HIGH);
+    h->code32 = load_u32(b + SETUP_CODE32);
     return true;
 }
 
@@ -131,18 +107,18 @@ static int take_code(const struct loading *l, const struct header *h, struct rea
     if (h->setup_len >= l->file.size)
         return load_refuse(l, -ENOEXEC,
                            "setup_sects %u leaves no kernel in %#llx bytes; is it truncated?",
-                           l->file.head[SU_SECTS], (unsigned long long)l->file.size);
+                           l->file.head[SETUP_SECTS], (unsigned long long)l->file.size);
     const uint64_t len = l->file.size - h->setup_len;
     if (l->g->bytes <= LOAD_HIGH + BIOS_KEEPS || len > room)
         return load_refuse(l, -EINVAL, "%#llx bytes of kernel do not fit into %s; %s",
                            (unsigned long long)len,
                            h->high ? "RAM above 1 MiB" : "low memory (0x10000-0x8ffff)",
                            h->high ? "give more RAM with -m" : "build a bzImage");
-    if (h->version >= 0x20c && (load_u16(l->file.head + SU_XLOADFLAGS) & SU_64))
+    if (h->version >= 0x20c && (load_u16(l->file.head + SETUP_XLOADFLAGS) & SETUP_KERNEL_64))
         return load_refuse(l, -ENOEXEC,
                            "xloadflags %#x: a 64-bit kernel, but the machine is an i386; take a "
                            "kernel for i386 (686)",
-                           load_u16(l->file.head + SU_XLOADFLAGS));
+                           load_u16(l->file.head + SETUP_XLOADFLAGS));
     int rc = take(&l->file, 0, h->setup_len, "setup code", &r->setup, l->err);
     if (!rc)
         rc = take(&l->file, h->setup_len, len, "kernel", &r->kernel, l->err);
@@ -158,7 +134,7 @@ static int place_setup(const struct loading *l, const struct header *h, struct r
     const char *text = l->o->append ? l->o->append : "";
     const size_t len = strlen(text), space = (len + 16) & ~(size_t)15;
     const uint32_t most =
-        h->version >= 0x206 ? load_u32(r->setup.bytes + SU_CMDLINE_SIZE) : SU_OLD_CMDLINE;
+        h->version >= 0x206 ? load_u32(r->setup.bytes + SETUP_CMDLINE_SIZE) : SETUP_OLD_CMDLINE;
 
     if (len > most)
         return load_refuse(l, -EINVAL,
@@ -169,7 +145,7 @@ static int place_setup(const struct loading *l, const struct header *h, struct r
     if (r->setup.addr + r->setup.len + STACK > r->cmdline.addr)
         return load_refuse(l, -ENOEXEC,
                            "setup_sects %u: setup code of %#x bytes has no room at %#x",
-                           l->file.head[SU_SECTS], r->setup.len, r->setup.addr);
+                           l->file.head[SETUP_SECTS], r->setup.len, r->setup.addr);
     r->cmdline.bytes = calloc(1, space);
     if (!r->cmdline.bytes)
         return load_refuse(l, -ENOMEM, "no memory for its command line");
@@ -184,7 +160,8 @@ static int take_initrd(const struct loading *l, const struct header *h, struct r
     struct load_file f = {.fd = -1};
     const uint8_t *b = r->setup.bytes;
     gpa_t first = LOAD_HIGH + (h->high ? r->kernel.len : 0), end = l->g->bytes - BIOS_KEEPS;
-    const gpa_t most = (gpa_t)(h->version >= 0x203 ? load_u32(b + SU_INITRD_MAX) : SU_OLD_INITRD);
+    const gpa_t most =
+        (gpa_t)(h->version >= 0x203 ? load_u32(b + SETUP_INITRD_MAX) : SETUP_OLD_INITRD_MAX);
 
     if (l->o->module_count == 0)
         return 0;
@@ -193,8 +170,8 @@ static int take_initrd(const struct loading *l, const struct header *h, struct r
                            "it takes one -initrd without arguments; join the files into one");
     if (h->version < 0x200)
         return load_refuse(l, -EINVAL, "a kernel from before protocol 2.00 takes no -initrd");
-    if (h->version >= 0x20a && LOAD_HIGH + (gpa_t)load_u32(b + SU_INIT_SIZE) > first)
-        first = LOAD_HIGH + load_u32(b + SU_INIT_SIZE);
+    if (h->version >= 0x20a && LOAD_HIGH + (gpa_t)load_u32(b + SETUP_INIT_SIZE) > first)
+        first = LOAD_HIGH + load_u32(b + SETUP_INIT_SIZE);
     if (most + 1 < end)
         end = most + 1;
     int rc = load_file_open(&f, l->o->modules[0], LOAD_FILE_MAX, l->err);
@@ -216,19 +193,19 @@ static void fill_header(const struct header *h, struct real_image *r)
 {
     uint8_t *b = r->setup.bytes;
     if (h->version >= 0x200) {
-        b[SU_LOADER] = SU_NO_LOADER;
-        put32(b + SU_RAMDISK, r->initrd.addr);
-        put32(b + SU_RAMDISK_SIZE, r->initrd.len);
+        b[SETUP_LOADER] = SETUP_NO_LOADER;
+        put32(b + SETUP_RAMDISK, r->initrd.addr);
+        put32(b + SETUP_RAMDISK_SIZE, r->initrd.len);
     }
     if (h->version >= 0x201) { /* up to the stack's bottom, less the boot sector */
-        b[SU_LOADFLAGS] |= SU_HEAP;
-        put16(b + SU_HEAP_END, r->cmdline.addr - r->setup.addr - STACK - 0x200);
+        b[SETUP_LOADFLAGS] |= SETUP_CAN_USE_HEAP;
+        put16(b + SETUP_HEAP_END, r->cmdline.addr - r->setup.addr - STACK - 0x200);
     }
     if (h->version >= 0x202) {
-        put32(b + SU_CMDLINE, r->cmdline.addr);
+        put32(b + SETUP_CMDLINE, r->cmdline.addr);
     } else {
-        put16(b + SU_CMDLINE_MAGIC, SU_OLD_MAGIC);
-        put16(b + SU_CMDLINE_OFFSET, r->cmdline.addr - r->setup.addr);
+        put16(b + SETUP_OLD_CMDLINE_MAGIC, OLD_CMDLINE_MAGIC);
+        put16(b + SETUP_OLD_CMDLINE_OFFSET, r->cmdline.addr - r->setup.addr);
     }
 }
 
