@@ -93,15 +93,26 @@ static int plan_segment(struct loading *l, unsigned n, const Elf32_Phdr *p, stru
                        (p->p_flags & PF_X) ? 'x' : '-');
 }
 
+/* An image whose linker has marked no segment at all as executable does not mean it: code may lie
+ * in any of them. */
+static bool marks_code(const struct elf_image *elf)
+{
+    for (unsigned i = 0; i < elf->segs; i++)
+        if (elf->seg[i].flags & PF_X)
+            return true;
+    return false;
+}
+
 /* The entry is a virtual address; as paging is off, what counts is where its byte was loaded. Some
  * kernels name the physical address instead. */
 static int plan_entry(const struct loading *l, uint32_t entry, struct elf_image *elf)
 {
+    const uint32_t need = marks_code(elf) ? PF_X : 0;
     for (int physical = 0; physical < 2; physical++)
         for (unsigned i = 0; i < elf->segs; i++) {
             const struct elf_segment *s = &elf->seg[i];
             uint32_t base = physical ? s->paddr : s->vaddr;
-            if ((s->flags & PF_X) && entry >= base && entry - base < s->filesz) {
+            if ((s->flags & need) == need && entry >= base && entry - base < s->filesz) {
                 elf->entry = entry - base + s->paddr;
                 return 0;
             }
