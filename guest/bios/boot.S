@@ -31,24 +31,7 @@ _start: ljmp    $0, $1f
 
 /* --- output ---------------------------------------------------------------------------------- */
 
-putc:   pushw   %dx
-        pushw   %ax
-        movw    $0x3fd, %dx
-1:      inb     %dx, %al
-        testb   $0x20, %al
-        jz      1b
-        popw    %ax
-        movw    $0x3f8, %dx
-        outb    %al, %dx
-        popw    %dx
-        ret
-
-puts:   lodsb
-        testb   %al, %al
-        jz      1f
-        call    putc
-        jmp     puts
-1:      ret
+        .include "serial.inc"
 
 /* %al: a number below 100 */
 putn:   aam

@@ -44,24 +44,7 @@ cmd_line_ptr: .long 0
 
 /* --- output ---------------------------------------------------------------------------------- */
 
-putc:   pushw   %dx
-        pushw   %ax
-        movw    $0x3fd, %dx
-1:      inb     %dx, %al
-        testb   $0x20, %al
-        jz      1b
-        popw    %ax
-        movw    $0x3f8, %dx
-        outb    %al, %dx
-        popw    %dx
-        ret
-
-puts:   lodsb
-        testb   %al, %al
-        jz      1f
-        call    putc
-        jmp     puts
-1:      ret
+        .include "serial.inc"
 
 /* Carry clear: ok. %si: what was tested. Registers stay. */
 result: pushaw
