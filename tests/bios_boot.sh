@@ -1,21 +1,14 @@
 #!/bin/bash
 # bios_boot.sh UMBRA GUESTDIR WHERE: guest/bios/boot.S from a disk's first sector, through SeaBIOS: BIOS calls,
-# real mode, resets. WHERE: soft, hybrid (with --engine kvm), or qemu, which tests the guest.
+# real mode, resets. WHERE: soft, hybrid (with --engine kvm), or qemu, which tests the guest. Prints TAP.
 set -u
+# shellcheck source=tests/tap.sh
+. "$(dirname "$0")/tap.sh"
 umbra=$1 boot=$2/bios_boot.bin where=$3
-bios=/usr/share/seabios/bios.bin
-case $where in
-    qemu) command -v qemu-system-i386 >/dev/null || { echo "SKIP: no qemu-system-i386 (package qemu-system-x86)"; exit 77; } ;;
-    *) [ -r $bios ] || { echo "SKIP: no $bios (package seabios)"; exit 77; } ;;
-esac
-if [ "$where" = hybrid ] && ! "$umbra" info --json | grep -q '"kvm": {"usable": true'; then
-    echo "SKIP: no usable /dev/kvm on this host"
-    exit 77
-fi
-dir=$(mktemp -d) || exit 1
-trap 'rm -r "$dir"' EXIT
-failed=0
-fail() { echo "not ok - $*"; failed=1; }
+# shellcheck source=tests/guest_kit.sh
+. "$(dirname "$0")/guest_kit.sh"
+need_bios
+tap_show+=("$dir/err")
 
 seq -f '%0511.0f' 0 2047 >"$dir/disk"
 dd if="$boot" of="$dir/disk" conv=notrunc status=none
@@ -33,12 +26,12 @@ case $where in
         ;;
 esac
 status=$?
-[ $status -eq 99 ] || fail "exit status $status"
-grep -q '^1\.\.13$' "$dir/out" || fail "no plan"
-[ "$(grep -c '^ok ' "$dir/out")" -eq 13 ] || fail "not 13 times ok"
-cmp "$dir/disk" "$dir/want" || fail "the disk is not as the guest wrote it"
+[ $status -eq 99 ] && grep -q '^1\.\.13$' "$dir/out" && [ "$(grep -c '^ok ' "$dir/out")" -eq 13 ]
+result $? "13 checks, exit status $status"
+cmp "$dir/disk" "$dir/want"
+result $? "the disk is as the guest wrote it"
 if [ "$where" != qemu ]; then
-    grep -q '^SeaBIOS' "$dir/screen" || fail "nothing of the BIOS on the screen"
+    grep -q '^SeaBIOS' "$dir/screen"
+    result $? "the BIOS is on the screen"
 fi
-if [ $failed -eq 0 ]; then echo "ok - bios_boot on $where"; else cat "$dir/err" "$dir/out"; fi
-exit $failed
+done_testing

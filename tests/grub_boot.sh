@@ -1,10 +1,10 @@
 #!/bin/bash
-# grub_boot.sh UMBRA GUESTDIR: Debian's GRUB from a disk of ours, through SeaBIOS, and what it loads from a file system.
+# grub_boot.sh UMBRA GUESTDIR: Debian's GRUB from a disk of ours, through SeaBIOS, and what it loads from a file system. Prints TAP.
 set -u
+# shellcheck source=tests/tap.sh
+. "$(dirname "$0")/tap.sh"
 umbra=$1 guests=$2
-[ -r /usr/share/seabios/bios.bin ] || { echo "SKIP: no /usr/share/seabios/bios.bin (package seabios)"; exit 77; }
-dir=$(mktemp -d) || exit 1
-trap 'rm -r "$dir"' EXIT
+[ -r /usr/share/seabios/bios.bin ] || skip_all "no /usr/share/seabios/bios.bin (package seabios)"
 mkdir -p "$dir/root/boot/grub"
 cp "$guests/hello.elf" "$dir/root/boot/"
 cat >"$dir/root/boot/grub/grub.cfg" <<'CFG'
@@ -16,14 +16,14 @@ boot
 CFG
 "$(dirname "$0")/../tools/make-disk" "$dir/disk" 8M "$dir/root" >"$dir/err" 2>&1
 status=$?
-[ $status -ne 77 ] || { echo "SKIP: $(cat "$dir/err")"; exit 77; }
+[ $status -ne 77 ] || skip_all "$(cat "$dir/err")"
 [ $status -eq 0 ] || { cat "$dir/err"; exit 1; }
 timeout -k 5 100 "$umbra" run -hda "$dir/disk" -snapshot -m 32M --engine soft -q >"$dir/out" 2>&1 </dev/null
 status=$?
-failed=0
+[ $status -eq 0 ]
+result $? "exit status $status"
 for want in 'GRUB has read its configuration' 'Hello from an i386 guest' 'command line: "from a disk"'; do
-    grep -aq "$want" "$dir/out" || { echo "not ok - $want"; failed=1; }
+    grep -aq "$want" "$dir/out"
+    result $? "$want"
 done
-[ $status -eq 0 ] || { echo "not ok - exit status $status"; failed=1; }
-if [ $failed -eq 0 ]; then echo "ok - GRUB starts from a disk and loads a guest"; else cat "$dir/out"; fi
-exit $failed
+done_testing

@@ -10,6 +10,9 @@ case ${where:?} in
 esac
 tap_show=("$dir/out") tap_lines=40
 
+# need_bios: where it is $umbra that starts through one.
+need_bios() { [ "$where" = qemu ] || [ -r /usr/share/seabios/bios.bin ] || skip_all "no /usr/share/seabios/bios.bin (package seabios)"; }
+
 # run_tap WHAT IMAGE DRIVE...: it ends well, and what it says is whole TAP without a failure.
 run_tap() {
     local what=$1 image=$2 status

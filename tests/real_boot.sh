@@ -1,21 +1,15 @@
 #!/bin/bash
 # real_boot.sh UMBRA GUESTDIR WHERE: guest/bios/real.S as an image of each old kind, started in real mode through
-# SeaBIOS. WHERE: soft, hybrid (with --engine kvm), or qemu, which tests the guest.
+# SeaBIOS. WHERE: soft, hybrid (with --engine kvm), or qemu, which tests the guest. Prints TAP.
 set -u
+# shellcheck source=tests/tap.sh
+. "$(dirname "$0")/tap.sh"
 umbra=$1 image=$2/bios_real.bin where=$3
-bios=/usr/share/seabios/bios.bin
-case $where in
-    qemu) command -v qemu-system-i386 >/dev/null || { echo "SKIP: no qemu-system-i386 (package qemu-system-x86)"; exit 77; } ;;
-    *) [ -r $bios ] || { echo "SKIP: no $bios (package seabios)"; exit 77; } ;;
-esac
-if [ "$where" = hybrid ] && ! "$umbra" info --json | grep -q '"kvm": {"usable": true'; then
-    echo "SKIP: no usable /dev/kvm on this host"
-    exit 77
-fi
-dir=$(mktemp -d) || exit 1
-trap 'rm -r "$dir"' EXIT
+# shellcheck source=tests/guest_kit.sh
+. "$(dirname "$0")/guest_kit.sh"
+need_bios
+tap_show+=("$dir/err")
 echo 'initrd of a test' >"$dir/initrd"
-failed=0
 
 # patch FILE OFFSET BYTES: printf's escapes.
 # shellcheck disable=SC2059 # they are meant
@@ -35,13 +29,8 @@ run() {
                 >"$dir/err" 2>&1 </dev/null ;;
     esac
     status=$?
-    if [ $status -eq 99 ] && grep -q '^1\.\.9$' "$dir/out" && [ "$(grep -c '^ok ' "$dir/out")" -eq 9 ]; then
-        echo "ok - $name on $where"
-    else
-        echo "not ok - $name on $where: exit status $status"
-        cat "$dir/err" "$dir/out"
-        failed=1
-    fi
+    [ $status -eq 99 ] && grep -q '^1\.\.9$' "$dir/out" && [ "$(grep -c '^ok ' "$dir/out")" -eq 9 ]
+    result $? "$name: exit status $status"
 }
 
 cp "$image" "$dir/high"
@@ -61,8 +50,9 @@ if [ "$where" != qemu ]; then
     cp "$dir/low" "$dir/before-2.00"
     patch "$dir/before-2.00" 0x202 'none'
     run before-2.00 -append 'real mode'
-    grep -q '^umbra: .*/before-2.00: Linux (zImage, before protocol 2.00), in real mode, through ' "$dir/err" ||
-        { echo "not ok - what it says of the image"; failed=1; }
-    grep -q 'R$' "$dir/screen" || { echo "not ok - the letter on the screen"; failed=1; }
+    grep -q '^umbra: .*/before-2.00: Linux (zImage, before protocol 2.00), in real mode, through ' "$dir/err"
+    result $? "it is said what the image is"
+    grep -q 'R$' "$dir/screen"
+    result $? "the letter on the screen"
 fi
-exit $failed
+done_testing

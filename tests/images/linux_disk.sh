@@ -17,7 +17,7 @@ fi
 PATH=$PATH:/usr/sbin:/sbin
 "$top/tools/make-linux-disk" "$work/disk" 32M "$kernel" off >"$work/err" 2>&1
 status=$?
-[ $status -ne 77 ] || { echo "SKIPPED: $(cat "$work/err")"; exit 77; }
+[ $status -ne 77 ] || skip_all "$(cat "$work/err")"
 [ $status -eq 0 ] || { cat "$work/err"; exit 1; }
 "$top/tools/make-initramfs" --disk "$kernel" "$work/initrd" || exit 1
 cp "$work/disk" "$work/fresh"
