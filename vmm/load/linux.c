@@ -31,18 +31,6 @@ struct kernel {
     const struct loading *l;
 };
 
-static void put16(uint8_t *p, uint32_t v)
-{
-    p[0] = (uint8_t)v;
-    p[1] = (uint8_t)(v >> 8);
-}
-
-static void put32(uint8_t *p, uint32_t v)
-{
-    put16(p, v & 0xffff);
-    put16(p + 2, v >> 16);
-}
-
 static uint64_t get64(const uint8_t *p)
 {
     return load_u32(p) | (uint64_t)load_u32(p + 4) << 32;
@@ -55,16 +43,16 @@ static void fill_memory(uint8_t *bp, const struct image *out, uint64_t ram)
     uint64_t high_k = ram > LOAD_HIGH ? (ram - LOAD_HIGH) >> 10 : 0;
     uint8_t *e = bp + BP_E820;
 
-    put16(bp + BP_EXT_MEM_K, high_k < 0xfc00 ? (uint32_t)high_k : 0xfc00);
-    put32(bp + BP_ALT_MEM_K, (uint32_t)high_k);
+    load_put16(bp + BP_EXT_MEM_K, high_k < 0xfc00 ? (uint32_t)high_k : 0xfc00);
+    load_put32(bp + BP_ALT_MEM_K, (uint32_t)high_k);
     bp[BP_E820_ENTRIES] = (uint8_t)out->map_count;
     for (unsigned i = 0; i < out->map_count; i++, e += 20) {
         const struct image_mem *m = &out->map[i];
-        put32(e, (uint32_t)m->start);
-        put32(e + 4, (uint32_t)(m->start >> 32));
-        put32(e + 8, (uint32_t)m->bytes);
-        put32(e + 12, (uint32_t)(m->bytes >> 32));
-        put32(e + 16, m->type);
+        load_put32(e, (uint32_t)m->start);
+        load_put32(e + 4, (uint32_t)(m->start >> 32));
+        load_put32(e + 8, (uint32_t)m->bytes);
+        load_put32(e + 12, (uint32_t)(m->bytes >> 32));
+        load_put32(e + 16, m->type);
     }
 }
 
@@ -79,7 +67,7 @@ static void fill_boot(struct blob *b, void *ctx)
     uint32_t at = blob_add(b, k->bp, BP_SIZE, PAGE_SIZE);
 
     blob_add(b, boot_gdt, sizeof boot_gdt, 8); /* at BOOT_GDT_AT */
-    put32(k->bp + SETUP_CMDLINE, blob_add_string(b, append ? append : ""));
+    load_put32(k->bp + SETUP_CMDLINE, blob_add_string(b, append ? append : ""));
     blob_set(b, at, k->bp, BP_SIZE);
 }
 
@@ -108,8 +96,8 @@ static int finish(struct loading *l, struct kernel *k)
         return ret;
     fill_memory(k->bp, l->out, l->g->bytes);
     k->bp[SETUP_LOADER] = SETUP_NO_LOADER;
-    put32(k->bp + SETUP_RAMDISK, (uint32_t)k->initrd.start);
-    put32(k->bp + SETUP_RAMDISK_SIZE, (uint32_t)k->initrd.bytes);
+    load_put32(k->bp + SETUP_RAMDISK, (uint32_t)k->initrd.start);
+    load_put32(k->bp + SETUP_RAMDISK_SIZE, (uint32_t)k->initrd.bytes);
     k->l = l;
     ret = load_blob(l, fill_boot, k, &boot);
     if (ret)
@@ -222,7 +210,7 @@ static int set_entry(const struct loading *l, const uint8_t *h, gpa_t base, uint
 static void take_header(struct kernel *k, const uint8_t *h, uint32_t version, gpa_t base)
 {
     memcpy(k->bp + SETUP_SECTS, h + SETUP_SECTS, SETUP_MAGIC + h[SETUP_LEN] - SETUP_SECTS);
-    put32(k->bp + SETUP_CODE32, (uint32_t)base);
+    load_put32(k->bp + SETUP_CODE32, (uint32_t)base);
     if (version >= 0x207)
         memset(k->bp + SETUP_SUBARCH, 0, SETUP_PAYLOAD - SETUP_SUBARCH);
     if (version >= 0x209)
@@ -284,13 +272,13 @@ static int load_vm(struct loading *l)
         return ret;
     k.entry = elf.entry;
     /* The header that its bzImage would have had, for what the kernel reads of it. */
-    put16(k.bp + SETUP_BOOT_FLAG, SETUP_FLAG);
-    put32(k.bp + SETUP_MAGIC, SETUP_HDRS);
-    put16(k.bp + SETUP_VERSION, 0x20c);
+    load_put16(k.bp + SETUP_BOOT_FLAG, SETUP_FLAG);
+    load_put32(k.bp + SETUP_MAGIC, SETUP_HDRS);
+    load_put16(k.bp + SETUP_VERSION, 0x20c);
     k.bp[SETUP_LOADFLAGS] = SETUP_LOADED_HIGH;
-    put32(k.bp + SETUP_CODE32, k.entry);
-    put32(k.bp + SETUP_CMDLINE_SIZE, k.cmdline_max);
-    put32(k.bp + SETUP_INITRD_MAX, SETUP_OLD_INITRD_MAX);
+    load_put32(k.bp + SETUP_CODE32, k.entry);
+    load_put32(k.bp + SETUP_CMDLINE_SIZE, k.cmdline_max);
+    load_put32(k.bp + SETUP_INITRD_MAX, SETUP_OLD_INITRD_MAX);
     snprintf(l->out->kind, sizeof l->out->kind, "Linux (vmlinux, ELF32)");
     return finish(l, &k);
 }

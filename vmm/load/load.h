@@ -73,6 +73,18 @@ static inline uint32_t load_u32(const uint8_t *p)
     return (uint32_t)load_u16(p) | (uint32_t)load_u16(p + 2) << 16;
 }
 
+static inline void load_put16(uint8_t *p, uint32_t v)
+{
+    p[0] = (uint8_t)v;
+    p[1] = (uint8_t)(v >> 8);
+}
+
+static inline void load_put32(uint8_t *p, uint32_t v)
+{
+    load_put16(p, v & 0xffff);
+    load_put16(p + 2, v >> 16);
+}
+
 /* --- places (place.c) --- */
 /* Fill l->out->map for a machine of this size. */
 void place_memory_map(struct image *out, uint64_t bytes);

@@ -76,18 +76,6 @@ bool real_wanted(const char *path)
 
 /* --- the parts ------------------------------------------------------------------------------- */
 
-static void put16(uint8_t *p, uint32_t v)
-{
-    p[0] = (uint8_t)v;
-    p[1] = (uint8_t)(v >> 8);
-}
-
-static void put32(uint8_t *p, uint32_t v)
-{
-    put16(p, v & 0xffff);
-    put16(p + 2, v >> 16);
-}
-
 /* Part p: len bytes at off of the file. */
 static int take(const struct load_file *f, uint64_t off, uint64_t len, const char *what,
                 struct real_part *p, struct errmsg *err)
@@ -194,18 +182,18 @@ static void fill_header(const struct header *h, struct real_image *r)
     uint8_t *b = r->setup.bytes;
     if (h->version >= 0x200) {
         b[SETUP_LOADER] = SETUP_NO_LOADER;
-        put32(b + SETUP_RAMDISK, r->initrd.addr);
-        put32(b + SETUP_RAMDISK_SIZE, r->initrd.len);
+        load_put32(b + SETUP_RAMDISK, r->initrd.addr);
+        load_put32(b + SETUP_RAMDISK_SIZE, r->initrd.len);
     }
     if (h->version >= 0x201) { /* up to the stack's bottom, less the boot sector */
         b[SETUP_LOADFLAGS] |= SETUP_CAN_USE_HEAP;
-        put16(b + SETUP_HEAP_END, r->cmdline.addr - r->setup.addr - STACK - 0x200);
+        load_put16(b + SETUP_HEAP_END, r->cmdline.addr - r->setup.addr - STACK - 0x200);
     }
     if (h->version >= 0x202) {
-        put32(b + SETUP_CMDLINE, r->cmdline.addr);
+        load_put32(b + SETUP_CMDLINE, r->cmdline.addr);
     } else {
-        put16(b + SETUP_OLD_CMDLINE_MAGIC, OLD_CMDLINE_MAGIC);
-        put16(b + SETUP_OLD_CMDLINE_OFFSET, r->cmdline.addr - r->setup.addr);
+        load_put16(b + SETUP_OLD_CMDLINE_MAGIC, OLD_CMDLINE_MAGIC);
+        load_put16(b + SETUP_OLD_CMDLINE_OFFSET, r->cmdline.addr - r->setup.addr);
     }
 }
 
