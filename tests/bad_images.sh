@@ -243,7 +243,8 @@ p_filesz at most|68|$max|image: segment 0: p_filesz 0xffffffff is more than p_me
 p_memsz 0, so that there is no text|72|$(le32 0)|image: e_entry 0x100000 lies in no executable segment that the file has content for
 p_memsz 511|72|$(le32 511)|image: segment 0: p_filesz 0x200 is more than p_memsz 0x1ff
 p_memsz at most|72|$max|image: segment 0: p_vaddr 0x100000 with p_memsz 0xffffffff wraps
-p_flags: not executable|76|$(le32 6)|image: e_entry 0x100000 lies in no executable segment that the file has content for
+p_flags: no segment is executable|76|$(le32 6)|
+p_flags: only the data is executable|76|$(le32 6)$(le32 256)$(le32 1)$(le32 768)$(le32 0x200000)$(le32 0x200000)$(le32 64)$(le32 0x5000)$(le32 7)|image: e_entry 0x100000 lies in no executable segment that the file has content for
 p_align 3|80|$(le32 3)|image: segment 0: p_align 0x3 is not a power of two
 p_align 0|80|$(le32 0)|
 LIES
