@@ -147,6 +147,38 @@ Test(load_real, before_2_01_there_is_no_heap_and_before_2_00_no_header)
     cr_assert_eq(r.setup.len, 5 * 512);
 }
 
+Test(load_real, a_video_mode_on_the_command_line_goes_to_the_header)
+{
+    static const struct {
+        const char *append;
+        uint32_t mode;
+    } cases[] = {
+        {NULL, 0xabcd},
+        {"", 0xabcd},
+        {"vga=", 0xabcd},
+        {"vga=none", 0xabcd},
+        {"vga=normal", 0xffff},
+        {"quiet vga=ext", 0xfffe},
+        {"vga=ask quiet", 0xfffd},
+        {"vga=0x0f01", 0x0f01},
+        {"vga=791", 791},
+        {"vga=1 vga=2", 2},
+        {"vga=0x10000", 0xabcd},
+        {"vga=-1", 0xabcd},
+        {"novga=3", 0xabcd},
+        {"vga=3x", 0xabcd},
+        {"vga=extra", 0xabcd},
+        {"vga= 5", 0xabcd},
+        {"vga=vga=7", 0xabcd},
+        {"vga=4 novga=5", 4},
+    };
+    put16(0x1fa, 0xabcd);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        cr_assert_eq(load(cases[i].append, NULL, RAM), 0, "%s", err.text);
+        cr_assert_eq(get16(0x1fa), cases[i].mode, "%s: %#x", cases[i].append, get16(0x1fa));
+    }
+}
+
 Test(load_real, an_initrd_keeps_to_what_the_kernel_says)
 {
     const char *initrd = world_file(&w, "initrd", "x", 1);

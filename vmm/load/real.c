@@ -176,10 +176,35 @@ static int take_initrd(const struct loading *l, const struct header *h, struct r
     return rc;
 }
 
+/* vga=WORD or NUMBER on the command line, for which the setup code looks in the header; the last
+ * one counts. A word that means nothing is left for the kernel. */
+static void take_video_mode(uint8_t *header, const char *text)
+{
+    static const struct {
+        const char *word;
+        unsigned long mode;
+    } words[] = {{"normal", 0xffff}, {"ext", 0xfffe}, {"ask", 0xfffd}};
+    for (const char *p = text; (p = strstr(p, "vga=")) != NULL;) {
+        const bool starts = p == text || p[-1] == ' ';
+        p += 4;
+        const size_t len = strcspn(p, " ");
+        char *end;
+        unsigned long mode = len ? strtoul(p, &end, 0) : 0x10000;
+        if (!len || end != p + len)
+            mode = 0x10000;
+        for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+            if (len == strlen(words[i].word) && strncmp(p, words[i].word, len) == 0)
+                mode = words[i].mode;
+        if (starts && mode <= 0xffff)
+            load_put16(header + SETUP_VID_MODE, (uint32_t)mode);
+    }
+}
+
 /* The fields that a loader fills, as far as this protocol has them. */
 static void fill_header(const struct header *h, struct real_image *r)
 {
     uint8_t *b = r->setup.bytes;
+    take_video_mode(b, (const char *)r->cmdline.bytes);
     if (h->version >= 0x200) {
         b[SETUP_LOADER] = SETUP_NO_LOADER;
         load_put32(b + SETUP_RAMDISK, r->initrd.addr);

@@ -9,6 +9,7 @@
 enum setup_header {
     SETUP_SECTS = 0x1f1,
     SETUP_SYSSIZE = 0x1f4,
+    SETUP_VID_MODE = 0x1fa,
     SETUP_BOOT_FLAG = 0x1fe,
     SETUP_LEN = 0x201, /* counted from SETUP_MAGIC */
     SETUP_MAGIC = 0x202,
