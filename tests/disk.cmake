@@ -60,3 +60,4 @@ umbra_bad_test(bios_size 2 "no multiple of 64 KiB" --bios ${CMAKE_SOURCE_DIR}/LI
 
 # GRUB, from Debian's packages: skipped without them.
 umbra_script_test(grub_boot LABEL guest TIMEOUT 240)
+umbra_script_test(shutdown LABEL guest TIMEOUT 120)

@@ -138,12 +138,7 @@ static void handle_trap(struct vm *vm, struct engine *from, struct trap *t)
     case TRAP_SHUTDOWN:
         if (vm->trace)
             trace_insn_undone(vm->trace);
-        if (vm_bios_restarts(vm)) { /* a PC's board answers a shutdown with a reset */
-            vm->reset_due = true;
-            break;
-        }
-        vm_finish(vm, VM_END_WILD, "the guest's processor shut down: %s", t->why);
-        vm->end_dump = true;
+        vm_shutdown(vm, t->why);
         break;
     case TRAP_ERROR:
         vm_finish(vm, VM_END_HOST, "%s", t->why);

@@ -24,6 +24,7 @@
 #include "vmm/vm_call.h"
 #include "vmm/vm_display.h"
 #include "vmm/vm_rom.h"
+#include "vmm/vm_shutdown.h"
 #include "vmm/vm_swap.h"
 #include "vmm/vm_trace.h"
 
@@ -158,6 +159,7 @@ struct vm {
     struct vm_trace tracing; /* the page trace; off without a ring */
     struct vm_rom rom;
     struct vm_bios bios;
+    struct vm_shutdown shutdown;
     bool reset_due; /* before the next instruction */
     struct vm_display display;
     uint64_t traps; /* so far, the one at hand included */

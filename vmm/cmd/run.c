@@ -473,6 +473,11 @@ static void print_end(const struct run_args *a, struct vm *vm)
         !screen_blank(&vm->board.vga))
         fprintf(stderr, "umbra: the guest has written to its VGA screen and not to COM1: --display "
                         "text shows it, and gives the guest a keyboard\n");
+    if (vm->shutdown.count)
+        fprintf(stderr,
+                "umbra: %" PRIu64 " times the processor shut down and was reset, at last: %s "
+                "(--no-reboot ends the machine there)\n",
+                vm->shutdown.count, vm->shutdown.why);
     if (vm->end == VM_END_OOM)
         print_oom(vm, stderr);
     if (vm->end_dump)
