@@ -90,6 +90,7 @@ static enum step swapped_install(struct fault *f, frame_t frame)
                (f->write || store_half_full(sw->store) || frame_test(fr, FRAME_STUCK)) &&
                swap_take_out(p, frame, 1);
     if (out && f->write) {
+        frame_clear(fr, FRAME_MERGED); /* whoever shared it has gone */
         pte = pte_with(pte, PTE_W | PTE_D);
         f->out.path |= MM_PATH_REUSE;
         pool_count(p, CNT_reuses);
