@@ -468,6 +468,8 @@ int soft_blocks_init(struct soft *s)
                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (s->arena == MAP_FAILED)
         s->arena = NULL;
+    else /* a kernel's code fills much of it; where the host has no large pages, so be it */
+        (void)madvise(s->arena, BLOCK_ARENA, MADV_HUGEPAGE);
     return s->frames && s->arena ? 0 : -ENOMEM;
 }
 

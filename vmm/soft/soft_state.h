@@ -42,7 +42,7 @@ enum {
     BLOCK_LINE = 64,  /* header, instruction and tail are a cache line each */
     BLOCK_MODES = 64, /* distinct modes remembered */
     BLOCK_HASH_BITS = 15,
-    BLOCK_JUMPS = 1 << 11,  /* entries of the jump cache */
+    BLOCK_JUMPS = 1 << 13,  /* entries of the jump cache */
     BLOCK_ARENA = 24 << 20, /* bytes */
 };
 
