@@ -250,3 +250,37 @@ Test(shadow_reuse, a_directory_that_many_invlpgs_find_unchanged_is_in_step_again
     cr_expect_eq(seen(LA, false), -1);
     audit();
 }
+
+static unsigned told;
+
+static void on_told(struct engine *e, uint32_t off, la_t la, spte_t old, spte_t now)
+{
+    (void)e, (void)off, (void)la, (void)old, (void)now;
+    told++;
+}
+
+/* An engine that runs ring 3 alone walks no other tables. */
+Test(shadow_reuse, an_engine_for_user_mode_hears_of_what_serves_it)
+{
+    static const struct engine_ops ops = {
+        .restricted = on_told, .flush = on_flush, .sync = on_flush};
+    struct engine e = {.ops = &ops, .user_only = true};
+
+    shadow_attach(sh, &e);
+    touch(LA, false);
+    told = 0;
+    shadow_zap(sh, OLD, 1);
+    cr_expect_eq(told, 0, "supervisor rights");
+    touch(LA, false);
+    touch(LA, true);
+    shadow_zap(sh, OLD, 1);
+    cr_expect_eq(told, 1, "user rights");
+    cpu.cr0 &= ~(uint32_t)CR0_PG;
+    shadow_load_mode(sh, &cpu);
+    touch(OLD << PAGE_SHIFT, false);
+    told = 0;
+    shadow_zap(sh, OLD, 1);
+    cr_expect_eq(told, 1, "with paging off there is one view");
+    audit();
+    shadow_detach(sh, &e);
+}

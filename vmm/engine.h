@@ -78,6 +78,8 @@ struct engine {
     const struct engine_ops *ops;
     bool walks; /* its CPU walks the tables; one that does not asks shadow_lookup() */
     struct engine_env env;
+    bool user_only; /* it runs nothing but ring 3, so it walks no tables but those that serve user
+                       rights, and is told of changes in these alone */
 };
 
 #endif

@@ -717,7 +717,8 @@ int kvm_engine_create(const struct kvm_host *h, const struct engine_env *env,
     struct kvm_engine *k = calloc(1, sizeof *k);
     if (!k)
         return err_set(err, -ENOMEM, "kvm: out of memory");
-    k->e = (struct engine){.ops = &kvm_ops, .walks = true, .env = *env};
+    k->e = (struct engine){
+        .ops = &kvm_ops, .walks = true, .env = *env, .user_only = !opts->native_ring0};
     k->opts = *opts;
     const int rc = machine_create(h, env->pool, shadow_arena(env->shadow), &k->m, err);
     if (rc < 0) {

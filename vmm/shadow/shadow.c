@@ -68,7 +68,7 @@ void shadow_entry_set(struct shadow *sh, uint32_t entry, spte_t val)
                               sp->role.level, sh->gfns[entry], old, val);
     for (int i = 0; i < MAX_ENGINES; i++) {
         struct engine *e = sh->engine[i];
-        if (!e)
+        if (!e || (e->user_only && !shadow_page_serves_user(sh, entry / ENTRIES)))
             continue;
         e->ops->restricted(e, entry * (uint32_t)sizeof(spte_t), shadow_entry_la(sh, entry), old,
                            val);

@@ -161,6 +161,13 @@ static inline uint32_t shadow_entry_key(const struct shadow *sh, uint32_t entry)
     return shadow_key(sh->page[entry / ENTRIES].role.space, sh->gfns[entry]);
 }
 
+/* Does the table page translate accesses with user rights? */
+static inline bool shadow_page_serves_user(const struct shadow *sh, uint32_t page)
+{
+    const struct role *r = &sh->page[page].role;
+    return r->user || r->fmt == GPAGING_OFF;
+}
+
 /* As shadow_write_protect, in any space. */
 void shadow_write_protect_in(struct shadow *sh, uint32_t space, gfn_t gfn, uint32_t n);
 

@@ -52,18 +52,12 @@ bool shadow_serves_user(const struct shadow *sh, bool user)
     return user || sh->mode.fmt == GPAGING_OFF;
 }
 
-static bool page_serves_user(const struct shadow *sh, uint32_t page)
-{
-    const struct role *r = &sh->page[page].role;
-    return r->user || r->fmt == GPAGING_OFF;
-}
-
 void shadow_write_protect_code(struct shadow *sh, gfn_t gfn, bool user_only)
 {
     struct srmap_iter it;
     for (uint32_t e = srmap_iter_first(&sh->rmap, shadow_key(sh->cur, gfn), &it); e != SRMAP_END;
          e = srmap_iter_next(&sh->rmap, &it))
-        if (!user_only || page_serves_user(sh, e / ENTRIES))
+        if (!user_only || shadow_page_serves_user(sh, e / ENTRIES))
             entry_write_protect(sh, e);
 }
 
@@ -71,7 +65,7 @@ void shadow_write_protect_frame(struct shadow *sh, frame_t f, bool user_only)
 {
     for (uint32_t page = 0; page < sh->arena.grown; page++) {
         if (!sh->page[page].used || sh->page[page].role.level != 1 ||
-            (user_only && !page_serves_user(sh, page)))
+            (user_only && !shadow_page_serves_user(sh, page)))
             continue;
         for (uint32_t i = 0; i < ENTRIES; i++)
             if (spte_frame(shadow_entry_get(sh, page * ENTRIES + i)) == f)
