@@ -2,8 +2,8 @@
  * Fuzzer of the loaders: spoils sound images in many ways and loads what comes out.
  *   fuzz_load [SEED [ROUNDS]]
  * Whatever the file, image_load must return, name a reason when it refuses, and when it accepts
- * leave ranges that lie in RAM, do not overlap, and hold the entry. Prints the failing seed and
- * round.
+ * leave ranges that lie in RAM, do not overlap, and hold the entry. The same for real_load, which
+ * gets each file too. Prints the failing seed and round.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "vmm/load/image.h"
+#include "vmm/load/real.h"
 
 #define RAM      ((uint64_t)8 << 20)
 #define FILE_MAX 12288u
@@ -25,7 +26,7 @@ struct fuzz {
     char path[32];
     uint8_t file[FILE_MAX];
     uint32_t len;
-    uint64_t loaded, refused;
+    uint64_t loaded, refused, real;
 };
 
 static uint32_t rnd(struct fuzz *f)
@@ -100,7 +101,8 @@ static void make_header2(struct fuzz *f, bool addresses)
 
 static void make_bzimage(struct fuzz *f)
 {
-    uint32_t version = 0x202 + rnd(f) % 14, code = 4096 - 3 * 512;
+    const uint32_t oldest = rnd(f) % 4 ? 0x202 : 0x1ff;
+    uint32_t version = oldest + rnd(f) % 14, code = 4096 - 3 * 512;
 
     put(f, 0x1f1, 2, 1);
     put(f, 0x1f4, code / 16, 4);
@@ -250,6 +252,46 @@ static bool check(struct fuzz *f, int ret, const struct image *img, const struct
     return true;
 }
 
+/* The parts of an image in real mode: in RAM, below the display memory or above the BIOS, and none
+ * over another; the stack lies between setup code and command line. */
+static bool check_parts(const struct real_image *r)
+{
+    const struct real_part *p[] = {&r->setup, &r->kernel, &r->initrd, &r->cmdline};
+    for (unsigned i = 0; i < 4; i++) {
+        const uint64_t end = (uint64_t)p[i]->addr + p[i]->len;
+        if (p[i]->len && !(p[i]->addr >= 0x10000 && end <= 0x9fc00) &&
+            !(p[i]->addr >= 0x100000 && end <= RAM))
+            return fail("a part of an image in real mode outside of RAM");
+        for (unsigned j = 0; j < i; j++)
+            if (p[i]->len && p[j]->len && p[i]->addr < (uint64_t)p[j]->addr + p[j]->len &&
+                p[j]->addr < end)
+                return fail("two parts of an image in real mode overlap");
+    }
+    if (r->cmdline.addr < r->setup.addr + r->setup.len + 0x800 ||
+        r->cmdline.addr - r->setup.addr > 0x10000)
+        return fail("no stack for an image in real mode");
+    return true;
+}
+
+static bool check_real(struct fuzz *f, const struct image_opts *o)
+{
+    struct real_image r;
+    struct errmsg err = {{0}};
+    const bool wanted = real_wanted(o->path);
+    const int ret = real_load(o, RAM, &r, &err);
+    if (ret == 0) {
+        const bool good = check_parts(&r);
+        f->real++;
+        real_free(&r);
+        return good;
+    }
+    if (ret != -ENOEXEC && ret != -EINVAL)
+        return fail("an unexpected error code of an image in real mode");
+    if (wanted && strstr(err.text, "no entry in real mode"))
+        return fail("an image that is wanted in real mode has no such entry");
+    return strlen(err.text) > 24 || fail("no message for an image in real mode");
+}
+
 static bool round_once(struct fuzz *f)
 {
     static struct image img;
@@ -270,6 +312,8 @@ static bool round_once(struct fuzz *f)
         fprintf(stderr, "%s\n", err.text);
         return false;
     }
+    if (!check_real(f, &o))
+        return false;
     /* Fresh memory for the next one. */
     return mm_unmap(f->g.mm, 0, (uint32_t)(RAM >> PAGE_SHIFT)) == 0 &&
            mm_map_anon(f->g.mm, 0, (uint32_t)(RAM >> PAGE_SHIFT), MM_READ | MM_WRITE,
@@ -298,11 +342,13 @@ int main(int argc, char **argv)
             fprintf(stderr, "seed %" PRIu64 " round %" PRIu64 "\n", seed, i);
             return 1;
         }
-    printf("%" PRIu64 " rounds: %" PRIu64 " loaded, %" PRIu64 " refused\n", rounds, f.loaded,
-           f.refused);
+    printf("%" PRIu64 " rounds: %" PRIu64 " loaded, %" PRIu64 " refused, %" PRIu64
+           " loaded in real mode\n",
+           rounds, f.loaded, f.refused, f.real);
     mm_destroy(mm);
     pool_destroy(f.pool);
     close(f.fd);
     /* A fuzzer whose images never load, or always do, tests nothing. */
-    return rounds >= 1000 && (f.loaded < rounds / 20 || f.refused < rounds / 20);
+    return rounds >= 1000 &&
+           (f.loaded < rounds / 20 || f.refused < rounds / 20 || f.real < rounds / 100);
 }

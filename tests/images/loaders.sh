@@ -7,6 +7,7 @@
 #   floppy      the same floppy in a floppy drive
 #   ipxe        ipxe.lkrn in real mode, and from its CD-ROM with ISOLINUX: no network card; then the drives are tried
 #   invaders    a Multiboot game on the VGA's text screen, whose ship heeds the arrows
+#   installer   Debian's installer, of which 30 MB are an initrd, up to its second question; takes minutes
 #   gnumach     GNU Mach: probes what is there, and has no servers to start
 set -u
 how=${3:?}
@@ -14,15 +15,16 @@ how=${3:?}
 . "$(dirname "$0")/common.sh"
 bios=/usr/share/seabios/bios.bin
 case $how in
-    invaders | gnumach) ;;
+    invaders | gnumach | installer) ;;
     *) [ -r $bios ] || skip_all "no $bios (package seabios)" ;;
 esac
 
+limit=100 # seconds for a step
 # converse NAME OPTIONS...: $work/script with a machine. The BIOS moves the cursor of a terminal in the middle of words.
 converse() {
     local name=$1
     shift
-    timeout 400 "$talk" -e -l 100 "$work/script" -- "$umbra" run --engine soft "$@" >"$work/raw" 2>"$work/$name.err"
+    timeout $((4 * limit)) "$talk" -e -l $limit "$work/script" -- "$umbra" run --engine soft "$@" >"$work/raw" 2>"$work/$name.err"
     result $? "$name: each step came about"
     LC_ALL=C sed 's/\x1b\[[0-9;?]*[A-Za-z]//g' "$work/raw" >"$work/$name"
 }
@@ -116,6 +118,15 @@ gnumach() {
         'expect bootstrap_create: No bootstrap code loaded with the kernel' stop >"$work/script"
     converse mach "$(images_path gnumach)/gnumach" -append console=com0 -m 64M
     has "$work/mach" 'RTC time is 20'
+}
+
+installer() {
+    need installer
+    limit=600
+    printf '%s\n' 'expect Starting system log daemon' 'expect Select a language' 'send \r' 'expect Select your location' stop \
+        >"$work/script"
+    converse installer "$(images_path installer)/linux" -initrd "$(images_path installer)/initrd.gz" -m 1G \
+        -append 'console=ttyS0 TERM=linux'
 }
 
 "${how//-/_}"
