@@ -39,7 +39,7 @@ start() {
     case $1 in
         hybrid) options=(--engine kvm --ring0 soft) ;;
         # There are KVMs that take minutes for the first tests.
-        native) options=(--engine kvm --ring0 XX memory=(-m 5M --pool 1M --zpool 256k) ;;
+        native) options=(--engine kvm --ring0 native) seconds=5 limit=600 memory=(-m 5M --pool 1M --zpool 256k) ;;
     esac
     [ "$1" = soft ] || need_kvm
     "$umbra" mkswap "$work/swap" 64M -q || exit 1
