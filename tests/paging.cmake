@@ -32,7 +32,7 @@ if(UMBRA_SANITIZE OR NOT CMAKE_C_COMPILER_ID STREQUAL GNU)
 else()
   set(fuzz_mmu_events 100000)
 endif()
-add_test(NAME fuzz_mmu_large COMMAND fuzz_mmu --events ${fuzz_mmu_events} --audit 16 --quota 128 --large 1 --seed 300000)
+add_test(NAME fuzz_mmu_large COMMAND fuzz_mmu --events ${fuzz_mmu_events} --quota 128 --large 1 --seed 300000)
 set_tests_properties(fuzz_mmu_large PROPERTIES TIMEOUT 300 LABELS guest)
 
 # 2 MiB entries under guests: those that use large pages whole, those that do odd things to tables, and
@@ -48,6 +48,16 @@ umbra_guest_test(large_mmu_pse ENGINE soft CHECK ${made_large} -n "^not ok" -g "
   RUN ${GUEST_DIR}/mmu_pse.elf -m 32M --large-pages on --audit=8 --stats)
 umbra_guest_test(large_mmu_pse ENGINE hybrid CHECK ${made_large} -n "^not ok" -g "^1\\.\\."
   RUN ${GUEST_DIR}/mmu_pse.elf -m 32M --large-pages on --stats)
+if(UMBRA_SANITIZE)
+  set(mmu_fuzz_events 1000)
+else()
+  set(mmu_fuzz_events 3000)
+endif()
+foreach(engine soft hybrid)
+  umbra_guest_test(large_mmu_fuzz ENGINE ${engine}
+    CHECK ${made_large} -g "split again +[1-9]" -n "^not ok" -g "^1\\.\\."
+    RUN ${GUEST_DIR}/mmu_fuzz.elf -m 16M -append "whole events=${mmu_fuzz_events}" --large-pages on --audit=20 --stats)
+endforeach()
 umbra_guest_test(large_mmu_wild ENGINE soft CHECK -n "^not ok" -g "^1\\.\\."
   RUN ${GUEST_DIR}/mmu_wild.elf -m 16M --large-pages on --audit=64)
 umbra_guest_test(large_thrash ENGINE soft CHECK ${made_large} -g "pool runs broken +[1-9]" -n "^not ok" -g "^1\\.\\.4"
