@@ -7,7 +7,7 @@
 
 #include "mm/reclaim.h"
 #include "mm/share.h"
-#include "tests/fuzz_mmu_world.h"
+#include "tests/fuzz_mmu_chance.h"
 
 enum { RAM = 12 << 20, RAM_PAGES = RAM / PAGE_SIZE };
 
@@ -27,27 +27,6 @@ static const uint32_t slots[] = {0, 0x00400000, 0x40000000, 0xffc00000};
 static const uint32_t places[] = {0, 1, 2, 511, 512, 1023};
 #define SLOTS  (sizeof slots / sizeof *slots)
 #define PLACES (sizeof places / sizeof *places)
-
-/* --- chance ---------------------------------------------------------------------------------- */
-
-static uint64_t mix(uint64_t x)
-{
-    x += 0x9e3779b97f4a7c15u;
-    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
-    x = (x ^ x >> 27) * 0x94d049bb133111ebu;
-    return x ^ x >> 31;
-}
-
-static uint32_t rnd(struct world *w, uint32_t below)
-{
-    w->rng = mix(w->rng);
-    return (uint32_t)((w->rng >> 32) * below >> 32);
-}
-
-static bool often(struct world *w, unsigned percent)
-{
-    return rnd(w, 100) < percent;
-}
 
 /* --- telling --------------------------------------------------------------------------------- */
 
