@@ -58,7 +58,7 @@ static void setup(uint32_t quota)
     struct errmsg err;
     if (kvm_host_open(NULL, &host, &err) < 0)
         cr_skip_test("no usable KVM here: %s", err.text);
-    cr_assert_eq(pool_create(&(struct pool_opts){.bytes = 1u << 20}, &pool), 0);
+    cr_assert_eq(pool_create(&(struct pool_opts){.bytes = 6u << 20}, &pool), 0);
     cr_assert_eq(mm_create(pool, "test", &mm), 0);
     cr_assert_eq(mm_map_anon(mm, 0, FRAMES, MM_READ | MM_WRITE, MM_ANON_PRIVATE), 0);
     for (unsigned i = 0; i < FRAMES; i++) {
@@ -201,5 +201,104 @@ Test(kvm_shadow, many_restrictions_at_once_overflow_the_queue_safely, .timeout =
         uint32_t eax = 0;
         cr_assert(!guest((const uint8_t[2]){0x8b, 0x03}, 0x50000000u + i * PAGE_SIZE, &eax));
     }
+    teardown();
+}
+
+/* --- entries of 2 MiB --------------------------------------------------------------------------
+ * Two linear ranges over frames 512 to 1535, which the mm does not use: mapped whole, taken apart
+ * page by page, and whole again. */
+
+#define LARGE_FIRST 512u
+#define LARGE_PAGES (2 * SHADOW_LARGE_PAGES)
+
+static struct {
+    unsigned frame; /* 0: absent */
+    bool writable;
+} large[LARGE_PAGES];
+
+static la_t large_la(unsigned p)
+{
+    return 0x60000000u + (p / SHADOW_LARGE_PAGES << 28) + p % SHADOW_LARGE_PAGES * PAGE_SIZE;
+}
+
+static uint32_t *large_word(unsigned f)
+{
+    return (uint32_t *)(void *)pool_ptr(pool, f);
+}
+
+static void large_map(unsigned p, unsigned f, bool writable)
+{
+    cr_assert_eq(map(large_la(p), 2000 + p, f, writable), 0);
+    large[p].frame = f;
+    large[p].writable = writable;
+}
+
+/* One range from nothing to all of its pages. */
+static void large_whole(unsigned range, bool writable)
+{
+    const unsigned first = range * SHADOW_LARGE_PAGES;
+    shadow_zap(shadow, 2000 + first, SHADOW_LARGE_PAGES);
+    for (unsigned i = first; i < first + SHADOW_LARGE_PAGES; i++)
+        large_map(i, LARGE_FIRST + i, writable);
+}
+
+static void large_change(unsigned p)
+{
+    switch (rand() % 4) {
+    case 0:
+        shadow_zap(shadow, 2000 + p, 1);
+        large[p].frame = 0;
+        break;
+    case 1:
+        shadow_write_protect(shadow, 2000 + p, 1);
+        large[p].writable = false;
+        break;
+    case 2: large_map(p, LARGE_FIRST + (unsigned)rand() % LARGE_PAGES, rand() % 2); break;
+    default: large_map(p, LARGE_FIRST + p, true); break;
+    }
+}
+
+static void large_check(unsigned p)
+{
+    uint32_t eax = (uint32_t)rand();
+    const uint32_t val = eax;
+    if (rand() % 2) {
+        const bool done = guest((const uint8_t[2]){0x8b, 0x03}, large_la(p), &eax);
+        cr_assert_eq(done, large[p].frame != 0, "page %u: %s", p, done ? "read" : "faults");
+        if (done)
+            cr_assert_eq(eax, *large_word(large[p].frame), "page %u reads another frame", p);
+    } else {
+        const bool done = guest((const uint8_t[2]){0x89, 0x03}, large_la(p), &eax);
+        cr_assert_eq(done, large[p].frame && large[p].writable, "page %u: %s", p,
+                     done ? "written" : "faults");
+        if (done)
+            cr_assert_eq(*large_word(large[p].frame), val);
+    }
+}
+
+Test(kvm_shadow, guest_sees_every_change_under_large_entries, .timeout = 60)
+{
+    struct shadow_stats s;
+    unsigned met = 0;
+    setup(1024);
+    shadow_set_large(shadow, true);
+    srand(3);
+    for (unsigned f = 0; f < LARGE_PAGES; f++)
+        *large_word(LARGE_FIRST + f) = 0x2000 + f;
+    for (unsigned i = 0; i < 10000; i++) {
+        if (i % 40 == 0)
+            large_whole(i / 40 % 2, i % 3 != 0);
+        const unsigned p = (unsigned)rand() % LARGE_PAGES;
+        met += shadow_is_large(shadow, large_la(p), false);
+        large_check(p);
+        /* often the neighbour of what has just been used, by the same entry */
+        if (rand() % 12 == 0)
+            large_change(rand() % 2 ? p : (p ^ 1));
+        large_check(rand() % 2 ? p : (p ^ 1));
+    }
+    shadow_get_stats(shadow, &s);
+    cr_expect_gt(s.splits, 20);
+    cr_expect_gt(met, 500, "%u accesses through large entries", met);
+    printf("%u accesses through large entries, %llu split\n", met, (unsigned long long)s.splits);
     teardown();
 }
