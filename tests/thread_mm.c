@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "mm/runs.h"
 #include "mm/share.h"
 #include "tests/mm_swap_kit.h"
 
@@ -302,11 +303,73 @@ static void same_pages(void)
     kit_close(&k);
 }
 
+/* Threads that take frames at places of two mms, and for none, and give them back: more than the
+ * pool's runs hold, so that reservations are made, used and broken by all of them. */
+enum { HELD = 400, RANGES = 6 };
+
+static void *take_and_give(void *arg)
+{
+    struct worker *w = arg;
+    struct pool *p = w->mm->pool;
+    frame_t held[HELD];
+    unsigned n = 0;
+    for (unsigned i = 0; i < w->ops; i++) {
+        const struct place at = {next(w) % 8 ? w->mm : NULL, next(w) % (RANGES * RUN_FRAMES),
+                                 next(w) % 4 != 0};
+        bool zeroed;
+        const frame_t f = n < HELD && next(w) % 5 < 3 ? pool_take_at(p, &at, &zeroed) : FRAME_NONE;
+        if (f != FRAME_NONE) {
+            uint32_t *word = (uint32_t *)(void *)pool_ptr(p, f);
+            if (zeroed && *word)
+                snprintf(w->wrong, sizeof w->wrong, "frame %u is said to be zero", f);
+            *word = w->id + 1; /* two who hold it would be a race */
+            held[n++] = f;
+        } else if (n > 0) {
+            const unsigned k = next(w) % n;
+            if (*(uint32_t *)(void *)pool_ptr(p, held[k]) != w->id + 1)
+                snprintf(w->wrong, sizeof w->wrong, "frame %u is another's too", held[k]);
+            frame_put(p, held[k]);
+            held[k] = held[--n];
+        }
+    }
+    while (n > 0)
+        frame_put(p, held[--n]);
+    return NULL;
+}
+
+static void runs_of_frames(unsigned ops)
+{
+    static struct kit k;
+    const struct pool_opts o = {.bytes = (uint64_t)4 * RUN_FRAMES * PAGE_SIZE, .runs = true};
+    pthread_t t[THREADS];
+    struct worker w[THREADS];
+    struct pool_stats st;
+    struct mm *other;
+    cr_assert_eq(pool_create(&o, &k.pool), 0);
+    cr_assert_eq(mm_create(k.pool, "a", &k.mm), 0);
+    cr_assert_eq(mm_create(k.pool, "b", &other), 0);
+    for (unsigned i = 0; i < THREADS; i++) {
+        w[i] = (struct worker){.mm = i % 2 ? other : k.mm, .id = i, .rng = i, .ops = ops * 10};
+        cr_assert_eq(pthread_create(&t[i], NULL, take_and_give, &w[i]), 0);
+    }
+    for (unsigned i = 0; i < THREADS; i++) {
+        pthread_join(t[i], NULL);
+        cr_expect_str_empty(w[i].wrong, "%s", w[i].wrong);
+    }
+    pool_get_stats(k.pool, &st);
+    cr_expect_gt(st.runs_broken, 0);
+    kit_audit(&k);
+    mm_destroy(other);
+    kit_close(&k);
+}
+
 int main(int argc, char **argv)
 {
     unsigned ops = argc > 1 ? (unsigned)strtoul(argv[1], NULL, 0) : 2000;
     same_pages();
     puts("b05: faults on the same pages: ok");
+    runs_of_frames(ops);
+    puts("runs of frames: taken, given back and broken: ok");
     run_threads(ON_ZPOOL, ops, 160);
     puts("b32: faults, forks, exits on the compressed pool: ok");
     run_threads(ON_DISK, ops, 160);
