@@ -5,7 +5,7 @@
 #
 # What is compared of each page: the guest's own PTE, exactly (its frame numbers are the guest's); the
 # backing PTE's bits, whether nothing, the zero frame or a frame of its own backs it, references and
-# mappings, exactly; the shadow PTE's presence and right to write, and the verdict, with one exception.
+# mappings, exactly; the shadow PTE's presence, right to write and size, and the verdict, with one exception.
 # Not compared is which host frame it is: engines may touch pages in another order.
 #
 # The exception: beside kvm, a frame of which the soft CPU holds decoded code is kept read-only, so that
@@ -51,6 +51,7 @@ pages() {
             kind = f == "null" ? (b == 0 ? "nothing" : "swap") : f == 0 ? "zero-frame" : "frame"
             bits = kind == "swap" ? b : b % 4096
             shadow = s % 2 ? (s >= 2 ? "PW" : "P-") : "none"
+            if (field("shadow_flags") ~ /L/) shadow = shadow "L"
             verdict = field("verdict"); gsub(/"/, "", verdict)
             if (verdict == "untouched") next
             if (la >= 786432 && la < 1048576) shadow = verdict = "rom"
@@ -114,6 +115,8 @@ same "hello" "$g/hello.elf" -m 16M -append "one two"
 same "hello, exit port" "$g/hello.elf" -m 16M -append exit=7
 same "hello, a module" "$g/hello.elf" -m 16M -initrd "$0 an argument"
 same "touch" "$g/touch.elf" -m 3M
+# Memory mapped by entries of 2 MiB: on each engine the same pages of it.
+same "touch, 2 MiB entries" "$g/touch.elf" -m 6M --large-pages on
 same "bad_hypercall" "$g/bad_hypercall.elf" -m 8M -append noise=50
 for k in int sort mem call string x87 sse; do
     same "cpubench $k" "$g/cpubench.elf" -m 8M -append "kernel=$k n=1"
