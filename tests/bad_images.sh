@@ -224,8 +224,8 @@ EI_VERSION 0|6|\x00|image: EI_VERSION is 0, must be 1
 e_type 1|16|\x01\x00|image: e_type is 1, must be 2 (executable); it is not linked yet
 e_type 3|16|\x03\x00|image: e_type is 3, must be 2 (executable); link it with -static -no-pie
 e_type at most|16|\xff\xff|image: e_type is 65535, must be 2 (executable)
-e_machine x86-64|18|\x3e\x00|image: e_machine is 62, must be 3 (Intel 80386)
-e_machine ARM|18|\x28\x00|image: e_machine is 40, must be 3 (Intel 80386)
+e_machine x86-64|18|\x3e\x00|image: e_machine is 62, must be 3 (Intel 80386); take an image for i386
+e_machine ARM|18|\x28\x00|image: e_machine is 40, must be 3 (Intel 80386); take an image for i386
 e_version 2|20|\x02|image: e_version is 2, must be 1
 e_entry 0|24|$(le32 0)|image: e_entry 0 lies in no executable segment that the file has content for
 e_entry in data|24|$(le32 0x200000)|image: e_entry 0x200000 lies in no executable segment that the file has content for

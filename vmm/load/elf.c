@@ -37,7 +37,9 @@ static int check_header(const struct loading *l, const Elf32_Ehdr *h)
     if (ret)
         return ret;
     if (h->e_machine != EM_386)
-        return load_refuse(l, -ENOEXEC, "e_machine is %u, must be 3 (Intel 80386)", h->e_machine);
+        return load_refuse(l, -ENOEXEC,
+                           "e_machine is %u, must be 3 (Intel 80386); take an image for i386",
+                           h->e_machine);
     if (h->e_type != ET_EXEC)
         return load_refuse(l, -ENOEXEC, "e_type is %u, must be 2 (executable)%s", h->e_type,
                            h->e_type == ET_DYN   ? "; link it with -static -no-pie"
