@@ -33,6 +33,12 @@ la_t shadow_entry_la(const struct shadow *sh, uint32_t entry)
     return shift >= 32 ? 0 : sp->la + ((la_t)(entry % ENTRIES) << shift);
 }
 
+/* Need the engine be told of a change in the page? */
+static bool concerns(const struct shadow *sh, const struct engine *e, uint32_t page)
+{
+    return e && (!e->user_only || shadow_page_serves_user(sh, page));
+}
+
 void shadow_entry_reform(struct shadow *sh, uint32_t entry, spte_t val)
 {
     _Atomic uint64_t *p = (_Atomic uint64_t *)(void *)entry_at(sh, entry);
@@ -40,7 +46,7 @@ void shadow_entry_reform(struct shadow *sh, uint32_t entry, spte_t val)
     atomic_store_explicit(p, val.raw, memory_order_release);
     for (int i = 0; i < MAX_ENGINES; i++) {
         struct engine *e = sh->engine[i];
-        if (!e || !e->walks)
+        if (!concerns(sh, e, entry / ENTRIES) || !e->walks)
             continue;
         e->ops->restricted(e, entry * (uint32_t)sizeof(spte_t), shadow_entry_la(sh, entry), old,
                            val);
@@ -68,7 +74,7 @@ void shadow_entry_set(struct shadow *sh, uint32_t entry, spte_t val)
                               sp->role.level, sh->gfns[entry], old, val);
     for (int i = 0; i < MAX_ENGINES; i++) {
         struct engine *e = sh->engine[i];
-        if (!e || (e->user_only && !shadow_page_serves_user(sh, entry / ENTRIES)))
+        if (!concerns(sh, e, entry / ENTRIES))
             continue;
         e->ops->restricted(e, entry * (uint32_t)sizeof(spte_t), shadow_entry_la(sh, entry), old,
                            val);
