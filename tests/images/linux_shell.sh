@@ -1,7 +1,7 @@
 #!/bin/bash
 # linux_shell.sh UMBRA TALK KERNEL ENGINE: Debian's kernel for i386 in real time, a shell by the serial console
-# that is typed at, and a clean end. ENGINE: soft, or hybrid (ring 0 on the soft engine, user code on kvm). A
-# KVM in software, which runs a million instructions a second, does these few commands as well.
+# that is typed at, and a clean end. ENGINE: soft; hybrid (ring 0 on the soft engine, user code on kvm), which a KVM in
+# software, with a million instructions a second, does as well; native (all on kvm), where the probe finds that it can.
 set -u
 kernel=${3:?} engine=${4:?}
 # shellcheck source=tests/images/common.sh
@@ -10,6 +10,14 @@ options=(--engine soft)
 if [ "$engine" = hybrid ]; then
     need_kvm
     options=(--engine kvm --ring0 soft)
+fi
+if [ "$engine" = native ]; then
+    need_kvm
+    if ! "$umbra" info --json | grep -q '"ring0_exact": true'; then
+        echo "SKIPPED: guest ring 0 does not run on this host's KVM (umbra info says why)"
+        exit 77
+    fi
+    options=(--engine kvm --ring0 native)
 fi
 need "$kernel"
 need_initramfs
