@@ -33,6 +33,7 @@ int soft_create(struct cpu *cpu, const struct soft_env *env, uint32_t max_frames
     s->held_intr = -1;
     s->gen = 1;
     s->mode_dirty = true;
+    s->tlb[0].filled = s->tlb[1].filled = true; /* with nothing that is a tag */
     soft_tlb_flush(s);
     err = soft_blocks_init(s);
     if (!err)

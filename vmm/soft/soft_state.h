@@ -33,6 +33,7 @@ struct tlb_page {
 struct tlb {
     struct tlb_fast fast[TLB_N];
     struct tlb_page page[TLB_N];
+    bool filled; /* since the last flush */
 };
 
 /* --- block cache (soft_block.c) ------------------------------------------------------------ */

@@ -57,6 +57,7 @@ static const struct tlb_page *lookup(struct soft *s, la_t la, enum soft_access a
         soft_miss(s, la, acc, user);
     assert(!page.host || page.frame < s->max_frames);
     *p = (struct tlb_page){.tag = tag, .gen = s->tlb_gen, .page = page};
+    t->filled = true;
     set_fast(s, &t->fast[slot(la)], p);
     return p;
 }
@@ -119,7 +120,11 @@ void soft_tlb_flush(struct soft *s)
             for (unsigned i = 0; i < TLB_N; i++)
                 s->tlb[v].page[i].tag = TLB_NO_TAG;
     }
+    /* Kernels load CR3 many times in a row, and no user code runs in between. */
     for (int v = 0; v < 2; v++)
-        memset(s->tlb[v].fast, 0xff, sizeof s->tlb[v].fast);
+        if (s->tlb[v].filled) {
+            memset(s->tlb[v].fast, 0xff, sizeof s->tlb[v].fast);
+            s->tlb[v].filled = false;
+        }
     soft_links_end(s);
 }
