@@ -495,6 +495,19 @@ Test(shadow_large, the_same_memory_in_two_places)
     sound();
 }
 
+/* A directory that lies in the large page which its first entry maps: to watch the one splits the
+ * other, just when the entry is made. */
+Test(shadow_large, a_directory_inside_of_what_it_maps)
+{
+    begin();
+    put(BIG_GFN + HIT, BIG >> 22, BIG_GFN << PAGE_SHIFT | ALL | D | PS);
+    load_cr3(BIG_GFN + HIT);
+    cr_assert_eq(try(BIG + (HIT + 1) * PAGE_SIZE, PF_W | PF_U), 0);
+    cr_expect(!large(BIG, true));
+    cr_expect(!spte_writable(cpu_finds(BIG + HIT * PAGE_SIZE, true)), "I4");
+    sound();
+}
+
 /* A guest that has it split again and again pays for less and less of that. */
 Test(shadow_large, patience)
 {

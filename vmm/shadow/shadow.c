@@ -115,8 +115,9 @@ void shadow_entry_clear(struct shadow *sh, uint32_t entry)
     sp->live--;
 }
 
-/* An entry of a page comes into use. I4: with its first entry, a table is watched. */
-static void entry_use(struct shadow *sh, uint32_t entry, spte_t val, gpte_t from)
+/* I4: with its first entry, a table is watched. That may split (I7) what the entry leads to, so it
+ * comes before anybody asks what the entry is to say. */
+static void entry_begin(struct shadow *sh, uint32_t entry)
 {
     struct shadow_page *sp = &sh->page[entry / ENTRIES];
     if (sp->live++ == 0 && sp->role.kind == ROLE_TABLE && !sp->unsync && sp->role.gfn < MM_GFNS)
@@ -124,6 +125,11 @@ static void entry_use(struct shadow *sh, uint32_t entry, spte_t val, gpte_t from
     if (sp->live == 1)
         sp->fill_at = 1;
     sp->idle = 0;
+}
+
+/* An entry of a page that has begun comes into use. */
+static void entry_use(struct shadow *sh, uint32_t entry, spte_t val, gpte_t from)
+{
     sh->snapshot[entry] = from;
     shadow_entry_set(sh, entry, val);
     sh->stats.installs++;
@@ -584,6 +590,7 @@ static uint32_t child_get(struct shadow *sh, uint32_t entry, const struct role *
     }
     if (sp->la != la || sh->page[entry / ENTRIES].multi)
         page_spread(sh, page);
+    entry_begin(sh, entry);
     srmap_add(&sh->parents, page, entry);
     sh->gfns[entry] = page;
     entry_use(sh, entry, shadow_link(sh, page), from);
@@ -649,6 +656,7 @@ static int install(struct shadow *sh, la_t la, bool user, const struct walk *w, 
         srmap_add(&sh->rmap, shadow_entry_key(sh, entry), entry); /* I3 */
         sh->stats.leaves++;
     }
+    entry_begin(sh, entry);
     entry_use(sh, entry, val, from);
     return 0;
 }
