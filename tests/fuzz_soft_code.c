@@ -122,21 +122,44 @@ static bool same(const struct senv *a, const struct senv *b)
            !memcmp(a->ram, b->ram, (size_t)FRAMES * PAGE_SIZE) && a->n_io == b->n_io;
 }
 
+enum { INSN_MOST = 15 };
+
+static void bytes_at(const struct senv *e, uint32_t la, uint8_t *out)
+{
+    for (uint32_t k = 0; k < INSN_MOST; k++) {
+        const uint32_t m = e->map[(la + k) >> PAGE_SHIFT];
+        out[k] = e->ram[(m & ~PAGE_MASK) + ((la + k) & PAGE_MASK)];
+    }
+}
+
 /* A repeated string at EIP: how many visits it takes is each CPU's own affair. */
 static bool at_repeat(const struct senv *e)
 {
-    const uint32_t la = e->cpu.seg[SEG_CS].base + e->cpu.eip;
+    uint8_t b[INSN_MOST];
     bool rep = false;
 
-    for (uint32_t k = 0; k < 15; k++) {
-        const uint32_t m = e->map[(la + k) >> PAGE_SHIFT];
-        const uint8_t b = e->ram[(m & ~PAGE_MASK) + ((la + k) & PAGE_MASK)];
-        if (b == 0xf2 || b == 0xf3)
+    bytes_at(e, e->cpu.seg[SEG_CS].base + e->cpu.eip, b);
+    for (uint32_t k = 0; k < INSN_MOST; k++) {
+        if (b[k] == 0xf2 || b[k] == 0xf3)
             rep = true;
-        else if (!memchr("\x26\x2e\x36\x3e\x64\x65\x66\x67\xf0", b, 9))
+        else if (!memchr("\x26\x2e\x36\x3e\x64\x65\x66\x67\xf0", b[k], 9))
             return rep;
     }
     return rep;
+}
+
+/* One step. false: a repeated string has written over itself; how soon that is seen is each CPU's
+ * own affair as well. */
+static bool step_one(struct senv *e, bool *ended)
+{
+    const uint32_t la = e->cpu.seg[SEG_CS].base + e->cpu.eip;
+    const bool rep = at_repeat(e);
+    uint8_t was[INSN_MOST], now[INSN_MOST];
+
+    bytes_at(e, la, was);
+    *ended = soft_step(e->soft, &e->exit) != SOFT_EXIT_BUDGET;
+    bytes_at(e, la, now);
+    return !rep || memcmp(was, now, sizeof was) == 0;
 }
 
 /* Step until n instructions are done or something else ends it; how many were. */
@@ -146,7 +169,10 @@ static uint64_t step_some(struct senv *e, uint64_t n, bool *ended)
     unsigned faults = 0;
 
     while (done < n && !(e->exit.insns && at_repeat(e)) && faults < 200) {
-        *ended = soft_step(e->soft, &e->exit) != SOFT_EXIT_BUDGET;
+        if (!step_one(e, ended)) {
+            *ended = true;
+            break;
+        }
         done += e->exit.insns;
         faults = e->exit.insns ? 0 : faults + 1;
         if (*ended)
@@ -154,19 +180,6 @@ static uint64_t step_some(struct senv *e, uint64_t n, bool *ended)
     }
     *ended |= faults >= 200;
     return done;
-}
-
-/* Run until n instructions are done. A visit to a repeated string that does not end it takes some
- * of what may be run, and it is no instruction; one may write over itself, so that it never is. */
-static bool run_all(struct senv *e, uint64_t n)
-{
-    uint64_t done = 0;
-
-    for (unsigned calls = 0; done < n && calls < 100; calls++) {
-        senv_run(e, n - done);
-        done += e->exit.insns;
-    }
-    return done == n;
 }
 
 /* true: the two agree to the end. */
@@ -179,8 +192,9 @@ static bool run_case(struct senv *fast, struct senv *slow, uint64_t *insns)
         const uint64_t n = step_some(slow, 1 + rnd() % 200, &ended);
         if (ended)
             break; /* HLT, shutdown: what led there has been compared */
+        senv_run(fast, n);
         *insns += n;
-        if (!run_all(fast, n) || !same(fast, slow))
+        if (fast->exit.insns != n || !same(fast, slow))
             return false;
         if (at_repeat(slow))
             break;
