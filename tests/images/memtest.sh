@@ -83,15 +83,14 @@ pass() {
 }
 
 top() {
-    # Some seconds after its screen is complete it starts without a key, and heeds one that comes later as well; what
-    # it touches until then must have room.
+    # Its screen comes when the tests have begun; what they touch until the key is heeded must have room.
     printf '%s\n' 'expect Memtest86+ v6' 'expect Scroll Lock' 'send 1' 'expect Settings:' 'send 1' 'expect Test Selection:' 'send 1' \
         'send 3' 'expect Enter test #' 'send 1\r' 'expect Test Selection:' \
         'send 3' 'expect Enter test #' 'send 7\r' 'expect Test Selection:' 'send 0' \
         'expect Settings:' 'send 2' 'expect Address Range' 'send 1' 'expect Enter lower limit' "send ${2}m\\r" \
         "expect Current range: $3" 'send 0' 'expect Settings:' 'send 0' 'expect Status: Pass ' 'expect Errors: 0' \
         stop >"$work/script"
-    converse 300 top -m "$1" --engine soft --pool 512M
+    converse 300 top -m "$1" --engine soft --pool 2G
     has "$work/top" "ing: $3"
     clean top
 }
