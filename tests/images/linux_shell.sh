@@ -31,7 +31,7 @@ send uname -m; sed -n 1p /proc/meminfo; ps | grep -c init\n
 expect i686
 expect MemTotal:
 expect umbra# 
-send echo asleep $((7*6)); sleep 1000\n
+send sh -c 'echo asleep $((7*6)); exec sleep 1000'\n
 expect asleep 42
 send \x03
 expect umbra# 
