@@ -17,16 +17,25 @@
  * named by a gfn or a linear address below is so in the current space.
  *
  * Invariants, named where they are enforced and checked by shadow_audit():
+ *
  *  I1  A present shadow PTE maps the frame that the mm has for that gfn right now.
+ *
  *  I2  It is writable only if the guest's entries allow it, the guest's entry is dirty, and the mm
- * says that the frame is private to this mm, dirty, and not being written out. I3  Every present
- * shadow PTE is in the reverse map of its space and gfn; nothing else is. I4  No guest-writable
- * mapping of a guest page table exists unless that table is marked out of step or its shadow is
- * empty; none is marked so after a full flush. I5  A root, and whatever a walk has passed, is
- * looked up again after anything that may reclaim shadow pages. I6  The user view maps no
- * supervisor page; the monitor's memory is mapped in no guest-visible half of any root. I7  A 2 MiB
- * entry says exactly what the 512 entries of the table behind it do, each of which holds by I1 to
- * I6 (shadow_large.c).
+ *      says that the frame is private to this mm, dirty, and not being written out.
+ *
+ *  I3  Every present shadow PTE is in the reverse map of its space and gfn; nothing else is.
+ *
+ *  I4  No guest-writable mapping of a guest page table exists unless that table is marked out of
+ *      step or its shadow is empty; none is marked so after a full flush.
+ *
+ *  I5  A root, and whatever a walk has passed, is looked up again after anything that may reclaim
+ *      shadow pages.
+ *
+ *  I6  The user view maps no supervisor page; the monitor's memory is mapped in no guest-visible
+ *      half of any root.
+ *
+ *  I7  A 2 MiB entry says exactly what the 512 entries of the table behind it do, each of which
+ *      holds by I1 to I6 (shadow_large.c).
  */
 #ifndef UMBRA_VMM_SHADOW_SHADOW_H
 #define UMBRA_VMM_SHADOW_SHADOW_H
