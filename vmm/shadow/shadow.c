@@ -1,9 +1,8 @@
 /*
- * See shadow.h for the invariants: entries, table pages, roots, mapping. Each table page has a
+ * See shadow.h for the invariants: entries, table pages, mapping. Each table page has a
  * struct shadow_page beside it (by its index in the arena); an entry is named by page * 512 +
  * index.
  */
-#include <assert.h>
 #include <errno.h>
 #include <stdatomic.h>
 
@@ -15,14 +14,9 @@
 
 /* --- entries --------------------------------------------------------------------------------- */
 
-static spte_t *entry_at(const struct shadow *sh, uint32_t entry)
-{
-    return arena_table(&sh->arena, entry / ENTRIES) + entry % ENTRIES;
-}
-
 spte_t shadow_entry_get(const struct shadow *sh, uint32_t entry)
 {
-    const _Atomic uint64_t *p = (const _Atomic uint64_t *)(const void *)entry_at(sh, entry);
+    const _Atomic uint64_t *p = (const _Atomic uint64_t *)(const void *)shadow_entry_at(sh, entry);
     return (spte_t){atomic_load_explicit(p, memory_order_relaxed)};
 }
 
@@ -41,7 +35,7 @@ static bool concerns(const struct shadow *sh, const struct engine *e, uint32_t p
 
 void shadow_entry_reform(struct shadow *sh, uint32_t entry, spte_t val)
 {
-    _Atomic uint64_t *p = (_Atomic uint64_t *)(void *)entry_at(sh, entry);
+    _Atomic uint64_t *p = (_Atomic uint64_t *)(void *)shadow_entry_at(sh, entry);
     const spte_t old = {atomic_load_explicit(p, memory_order_relaxed)};
     atomic_store_explicit(p, val.raw, memory_order_release);
     for (int i = 0; i < MAX_ENGINES; i++) {
@@ -61,7 +55,7 @@ void shadow_entry_set(struct shadow *sh, uint32_t entry, spte_t val)
     const struct shadow_page *sp = &sh->page[entry / ENTRIES];
     if (sp->collapsed)
         shadow_split(sh, entry / ENTRIES);
-    _Atomic uint64_t *p = (_Atomic uint64_t *)(void *)entry_at(sh, entry);
+    _Atomic uint64_t *p = (_Atomic uint64_t *)(void *)shadow_entry_at(sh, entry);
     const spte_t old = {atomic_load_explicit(p, memory_order_relaxed)};
     const bool everywhere = sp->multi || sp->role.level > 1;
 
@@ -248,177 +242,6 @@ bool shadow_reclaim(struct shadow *sh)
     return n > 0;
 }
 
-/* --- roots ----------------------------------------------------------------------------------- */
-
-void shadow_root_drop(struct shadow *sh, struct root *r)
-{
-    const uint32_t gone[2] = {r->pml4, r->pdpt};
-    *entry_at(sh, r->pml4 * ENTRIES + ENTRIES - 1) = SPTE_NONE;
-    shadow_page_detach(sh, r->pml4);
-    shadow_page_detach(sh, r->pdpt);
-    shadow_pages_free(sh, gone, 2);
-    r->valid = false;
-}
-
-/* The least recently used root that is not current; NULL: none. */
-static struct root *root_oldest(struct shadow *sh)
-{
-    struct root *oldest = NULL;
-    for (int i = 0; i < MAX_ROOTS; i++) {
-        struct root *r = &sh->root[i];
-        if (r->valid && i != sh->current[0] && i != sh->current[1] &&
-            (!oldest || r->used < oldest->used))
-            oldest = r;
-    }
-    return oldest;
-}
-
-static uint32_t root_page(struct shadow *sh, unsigned level, bool user)
-{
-    const struct role role = {
-        .kind = ROLE_ROOT, .space = (uint8_t)sh->cur, .level = (uint8_t)level, .user = user};
-    for (;;) {
-        const uint32_t page = shadow_page_new(sh, &role);
-        if (page != NO_PAGE)
-            return page;
-        if (shadow_reclaim(sh))
-            continue;
-        /* All that is left are other roots: SHADOW_MIN_PAGES leaves room for the current two. */
-        struct root *r = root_oldest(sh);
-        assert(r);
-        shadow_root_drop(sh, r);
-    }
-}
-
-/* How many roots are kept. Reclaim takes tables first, so roots that nobody uses must leave them
- * room for what one instruction needs at once, through both views: else each part of it would throw
- * out another, for ever. */
-static unsigned roots_most(const struct shadow *sh)
-{
-    const unsigned some = sh->arena.quota / 16;
-    return some < 2 ? 2 : some > MAX_ROOTS ? MAX_ROOTS : some;
-}
-
-/* One that is free; the oldest root makes way if there are enough. */
-static struct root *root_slot(struct shadow *sh)
-{
-    struct root *free = NULL;
-    unsigned kept = 0;
-    for (int i = MAX_ROOTS - 1; i >= 0; i--)
-        if (sh->root[i].valid)
-            kept++;
-        else
-            free = &sh->root[i];
-    if (kept < roots_most(sh))
-        return free;
-    struct root *r = root_oldest(sh);
-    shadow_root_drop(sh, r);
-    return r;
-}
-
-static struct root *root_make(struct shadow *sh, bool user)
-{
-    struct root *r = root_slot(sh);
-    const uint32_t pml4 = root_page(sh, 4, user), pdpt = root_page(sh, 3, user);
-    *r = (struct root){.mode = sh->mode,
-                       .space = sh->cur,
-                       .user = user,
-                       .valid = true,
-                       .pml4 = pml4,
-                       .pdpt = pdpt};
-    sh->page[pml4].placed = sh->page[pdpt].placed = true;
-    shadow_entry_set(sh, pml4 * ENTRIES + ENTRIES - 1, sh->monitor_half);
-    srmap_add(&sh->parents, pdpt, pml4 * ENTRIES);
-    sh->page[pml4].live++;
-    shadow_entry_set(sh, pml4 * ENTRIES, spte_table(arena_mpa(pdpt)));
-    sh->stats.roots++;
-    return r;
-}
-
-/* With paging off there is one view. */
-static bool view_of(const struct shadow *sh, bool user)
-{
-    return user && sh->mode.fmt != GPAGING_OFF;
-}
-
-/* Make the root of a view current, if it is there from before. */
-static void root_find(struct shadow *sh, bool user)
-{
-    for (int i = 0; i < MAX_ROOTS && sh->current[user] < 0; i++) {
-        const struct root *r = &sh->root[i];
-        if (r->valid && r->user == user && r->space == sh->cur && gmode_same(&r->mode, &sh->mode))
-            sh->current[user] = i;
-    }
-}
-
-/* Of both views at once: INVLPG must reach what the other one has kept. */
-void shadow_roots_find(struct shadow *sh)
-{
-    sh->current[0] = sh->current[1] = -1;
-    root_find(sh, false);
-    root_find(sh, view_of(sh, true));
-}
-
-static struct root *root_get(struct shadow *sh, bool user)
-{
-    user = view_of(sh, user);
-    if (sh->current[user] < 0)
-        sh->current[user] = (int)(root_make(sh, user) - sh->root);
-    struct root *r = &sh->root[sh->current[user]];
-    r->used = ++sh->tick;
-    return r;
-}
-
-void shadow_look_begin(struct shadow *sh, const struct gmode *m, struct shadow_look *was)
-{
-    *was = (struct shadow_look){sh->mode, {sh->current[0], sh->current[1]}};
-    sh->mode = *m;
-    shadow_roots_find(sh);
-}
-
-void shadow_look_end(struct shadow *sh, const struct shadow_look *was)
-{
-    sh->mode = was->mode;
-    sh->current[0] = was->current[0];
-    sh->current[1] = was->current[1];
-}
-
-mpa_t shadow_home(const struct shadow *sh)
-{
-    return arena_mpa(sh->home);
-}
-
-mpa_t shadow_root(struct shadow *sh, bool user)
-{
-    return arena_mpa(root_get(sh, user)->pml4);
-}
-
-void shadow_set_monitor_half(struct shadow *sh, spte_t e)
-{
-    sh->monitor_half = e;
-    shadow_entry_set(sh, sh->home * ENTRIES + ENTRIES - 1, e);
-    for (int i = 0; i < MAX_ROOTS; i++)
-        if (sh->root[i].valid)
-            shadow_entry_set(sh, sh->root[i].pml4 * ENTRIES + ENTRIES - 1, e);
-}
-
-bool shadow_load_mode(struct shadow *sh, const struct cpu *cpu)
-{
-    struct gmode now;
-    gmode_of(cpu, &now);
-    shadow_sync_all(sh);
-    if (gmode_same(&now, &sh->mode))
-        return false;
-    sh->mode = now;
-    shadow_roots_find(sh);
-    return true;
-}
-
-const struct gmode *shadow_mode(const struct shadow *sh)
-{
-    return &sh->mode;
-}
-
 /* --- walking the shadow ---------------------------------------------------------------------- */
 
 static unsigned level_index(la_t la, unsigned level)
@@ -434,7 +257,7 @@ uint32_t shadow_find(const struct shadow *sh, la_t la, bool user)
 uint32_t shadow_find_at(const struct shadow *sh, la_t la, bool user, unsigned last)
 {
     /* Not only a root in use: what INVLPG finds nothing of must not come back with the view. */
-    const int cur = sh->current[view_of(sh, user)];
+    const int cur = sh->current[shadow_view_of(sh, user)];
     if (cur < 0)
         return NO_ENTRY;
     uint32_t page = sh->root[cur].pdpt;
@@ -449,7 +272,7 @@ uint32_t shadow_find_at(const struct shadow *sh, la_t la, bool user, unsigned la
 
 uint64_t shadow_empty_until(const struct shadow *sh, la_t la, bool user)
 {
-    const int cur = sh->current[view_of(sh, user)];
+    const int cur = sh->current[shadow_view_of(sh, user)];
     if (cur < 0)
         return (uint64_t)UINT32_MAX + 1;
     uint32_t page = sh->root[cur].pdpt;
@@ -602,7 +425,7 @@ static uint32_t child_get(struct shadow *sh, uint32_t entry, const struct role *
 static bool make_room(struct shadow *sh, unsigned round)
 {
     bool some = shadow_reclaim(sh);
-    struct root *r = round ? root_oldest(sh) : NULL;
+    struct root *r = round ? shadow_root_oldest(sh) : NULL;
     if (r) {
         shadow_root_drop(sh, r);
         some = true;
@@ -617,7 +440,7 @@ static uint32_t find_or_make(struct shadow *sh, la_t la, bool user, const struct
     const struct role dir = directory_role(sh, la, user), table = table_role(sh, la, user, w);
     unsigned round = 0;
     do {
-        const uint32_t pdpt = root_get(sh, user)->pdpt;
+        const uint32_t pdpt = shadow_root_get(sh, user)->pdpt;
         const uint32_t d = child_get(sh, pdpt * ENTRIES + level_index(la, 3), &dir,
                                      la & ~(la_t)0x3fffffff, (gpte_t){0});
         if (d == NO_PAGE)
@@ -664,7 +487,7 @@ static int install(struct shadow *sh, la_t la, bool user, const struct walk *w, 
 int shadow_map(struct shadow *sh, la_t la, bool user, const struct walk *w, frame_t frame,
                bool writable)
 {
-    user = view_of(sh, user);
+    user = shadow_view_of(sh, user);
     /* I2, I4 */
     const bool write = writable && w->dirty && effective_write(sh, user, w) &&
                        !shadow_table_protected(sh, gfn_of(w->gpa));
@@ -677,7 +500,7 @@ int shadow_map(struct shadow *sh, la_t la, bool user, const struct walk *w, fram
 
 int shadow_map_mmio(struct shadow *sh, la_t la, bool user, const struct walk *w)
 {
-    user = view_of(sh, user);
+    user = shadow_view_of(sh, user);
     const bool write = w->dirty && effective_write(sh, user, w);
     const spte_t val = {(w->gpa & ~(uint64_t)PAGE_MASK) | SPTE_MMIO | (write ? SPTE_W : 0) |
                         (w->nx ? SPTE_NX : 0)};

@@ -97,6 +97,11 @@ struct shadow {
     void *now_ctx;
 };
 
+static inline spte_t *shadow_entry_at(const struct shadow *sh, uint32_t entry)
+{
+    return arena_table(&sh->arena, entry / ENTRIES) + entry % ENTRIES;
+}
+
 spte_t shadow_entry_get(const struct shadow *sh, uint32_t entry);
 void shadow_entry_set(struct shadow *sh, uint32_t entry, spte_t val);
 la_t shadow_entry_la(const struct shadow *sh, uint32_t entry);
@@ -120,7 +125,15 @@ void shadow_page_detach(struct shadow *sh, uint32_t page);
 void shadow_pages_free(struct shadow *sh, const uint32_t *page, unsigned n);
 /* Take the oldest table pages back. false: there are only roots. */
 bool shadow_reclaim(struct shadow *sh);
+
+/* shadow_root.c */
 void shadow_root_drop(struct shadow *sh, struct root *r);
+/* The least recently used root that is not current; NULL: none. */
+struct root *shadow_root_oldest(struct shadow *sh);
+/* The current root of a view, made if it must be: tables may be reclaimed. */
+struct root *shadow_root_get(struct shadow *sh, bool user);
+/* With paging off there is one view. */
+bool shadow_view_of(const struct shadow *sh, bool user);
 /* Make current what roots there are for the mode and the space, in both views. */
 void shadow_roots_find(struct shadow *sh);
 
