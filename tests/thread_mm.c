@@ -23,6 +23,7 @@ struct worker {
     uint64_t rng;
     uint32_t want[MINE];
     unsigned ops, ooms;
+    pthread_barrier_t *all_full;
     _Atomic bool *stop; /* NULL: after ops */
     char wrong[128];    /* what was found; assertions belong to the main thread */
 };
@@ -305,7 +306,22 @@ static void same_pages(void)
 
 /* Threads that take frames at places of two mms, and for none, and give them back: more than the
  * pool's runs hold, so that reservations are made, used and broken by all of them. */
-enum { HELD = 400, RANGES = 6 };
+enum { HELD = 480, RANGES = 6 };
+
+static frame_t take_somewhere(struct worker *w)
+{
+    const struct place at = {next(w) % 8 ? w->mm : NULL, next(w) % (RANGES * RUN_FRAMES),
+                             next(w) % 4 != 0};
+    bool zeroed;
+    const frame_t f = pool_take_at(w->mm->pool, &at, &zeroed);
+    if (f == FRAME_NONE)
+        return f;
+    uint32_t *word = (uint32_t *)(void *)pool_ptr(w->mm->pool, f);
+    if (zeroed && *word)
+        snprintf(w->wrong, sizeof w->wrong, "frame %u is said to be zero", f);
+    *word = w->id + 1; /* two who hold it would be a race */
+    return f;
+}
 
 static void *take_and_give(void *arg)
 {
@@ -313,16 +329,13 @@ static void *take_and_give(void *arg)
     struct pool *p = w->mm->pool;
     frame_t held[HELD];
     unsigned n = 0;
+    /* First all hold much at once, however the threads are scheduled; then each gives and takes. */
+    for (frame_t f; n < HELD && (f = take_somewhere(w)) != FRAME_NONE;)
+        held[n++] = f;
+    pthread_barrier_wait(w->all_full);
     for (unsigned i = 0; i < w->ops; i++) {
-        const struct place at = {next(w) % 8 ? w->mm : NULL, next(w) % (RANGES * RUN_FRAMES),
-                                 next(w) % 4 != 0};
-        bool zeroed;
-        const frame_t f = n < HELD && next(w) % 5 < 3 ? pool_take_at(p, &at, &zeroed) : FRAME_NONE;
+        const frame_t f = n < HELD && next(w) % 5 < 3 ? take_somewhere(w) : FRAME_NONE;
         if (f != FRAME_NONE) {
-            uint32_t *word = (uint32_t *)(void *)pool_ptr(p, f);
-            if (zeroed && *word)
-                snprintf(w->wrong, sizeof w->wrong, "frame %u is said to be zero", f);
-            *word = w->id + 1; /* two who hold it would be a race */
             held[n++] = f;
         } else if (n > 0) {
             const unsigned k = next(w) % n;
@@ -345,17 +358,21 @@ static void runs_of_frames(unsigned ops)
     struct worker w[THREADS];
     struct pool_stats st;
     struct mm *other;
+    pthread_barrier_t all_full;
+    cr_assert_eq(pthread_barrier_init(&all_full, NULL, THREADS), 0);
     cr_assert_eq(pool_create(&o, &k.pool), 0);
     cr_assert_eq(mm_create(k.pool, "a", &k.mm), 0);
     cr_assert_eq(mm_create(k.pool, "b", &other), 0);
     for (unsigned i = 0; i < THREADS; i++) {
-        w[i] = (struct worker){.mm = i % 2 ? other : k.mm, .id = i, .rng = i, .ops = ops * 10};
+        w[i] = (struct worker){
+            .mm = i % 2 ? other : k.mm, .id = i, .rng = i, .ops = ops * 10, .all_full = &all_full};
         cr_assert_eq(pthread_create(&t[i], NULL, take_and_give, &w[i]), 0);
     }
     for (unsigned i = 0; i < THREADS; i++) {
         pthread_join(t[i], NULL);
         cr_expect_str_empty(w[i].wrong, "%s", w[i].wrong);
     }
+    pthread_barrier_destroy(&all_full);
     pool_get_stats(k.pool, &st);
     cr_expect_gt(st.runs_broken, 0);
     kit_audit(&k);
