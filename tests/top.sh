@@ -76,8 +76,8 @@ if command -v tmux >/dev/null; then
     result $? 'q leaves'
     "$umbra" ctl --socket "$sock" status >"$dir/out" 2>"$dir/err" && grep -q running "$dir/out"
     result $? '... and the machine goes on'
-    tmux kill-server
-    tmux -f /dev/null new-session -d -x 80 -y 24 "'$umbra' top --socket '$sock' -d 0.3; echo left with \$?; sleep 100"
+    # In the same server: one that is on its way out takes no new session.
+    tmux resize-window -x 80 -y 24 && tmux respawn-pane -k "'$umbra' top --socket '$sock' -d 0.3; echo left with \$?; sleep 100"
     screen_has '^q quit'
     "$umbra" ctl --socket "$sock" quit >/dev/null 2>&1
     screen_has 'the machine has ended' && screen_has 'left with 0'
