@@ -12,6 +12,8 @@
  *                    small
  *   whole            write to all of the 12 MiB that the fuzzed pages lie in, so that 2 MiB runs of
  *                    frames may back it
+ *   xchg=0           no XCHG among the stores: a processor in software under the monitor's KVM may
+ *                    do it as a read, which sets the accessed bit, and then a write, which faults
  *   tell=N           print the events of world N
  *
  * The guest's own memory is mapped one to one in the first 4 MiB of every address space, with the
@@ -477,6 +479,7 @@ static void find_out(void)
     uint32_t r[4], la[sizeof slots / sizeof *slots * PLACES];
 
     fuzz.exact = rt_monitor_present();
+    fuzz.xchg = rt_option("xchg", 1) != 0;
     has_pae = fuzz.exact && (cpuid_edx(1) & CPUID1_PAE);
     has_pge = (cpuid_edx(1) & CPUID1_PGE) != 0;
     has_nx = fuzz.exact && (cpuid_edx(0x80000001) & CPUID81_NX);

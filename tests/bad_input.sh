@@ -87,7 +87,12 @@ head -c 52 "$hello" >"$dir/cut"
 check 'an ELF header and nothing after it' 2 'truncated' "$dir/cut"
 # The word that makes it a Multiboot image is gone: a guest that finds itself started otherwise gives up.
 LC_ALL=C sed 's/\x02\xb0\xad\x1b/\x03\xb0\xad\x1b/' "$hello" >"$dir/plain.elf"
-check "a guest's own panic is exit code 5" 5 '^panic: not booted by Multiboot' "$dir/plain.elf"
+# A sed that knows no \x has changed nothing.
+if cmp -s "$hello" "$dir/plain.elf"; then
+    skip "a guest's own panic is exit code 5" 'this sed knows no \x'
+else
+    check "a guest's own panic is exit code 5" 5 '^panic: not booted by Multiboot' "$dir/plain.elf"
+fi
 
 # Code. Each is entered at its first byte in flat 32-bit segments, without an IDT: an exception is the end.
 code() { # WHAT STATUS REGEX BYTES ARGS...

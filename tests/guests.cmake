@@ -84,11 +84,12 @@ else()
   set(mmu_fuzz_events 6000)
 endif()
 foreach(engine soft hybrid kvm)
+  # Whose processor it is under kvm nobody knows: no XCHG there (guest/mmu_fuzz.c).
   if(engine STREQUAL kvm)
-    set(mmu_fuzz_events 40)
+    set(mmu_fuzz_events "40 xchg=0")
   endif()
   umbra_guest_test(mmu_fuzz ENGINE ${engine} CHECK -g "^1\\.\\." -n "^not ok"
-    RUN ${GUEST_DIR}/mmu_fuzz.elf -m 16M -append events=${mmu_fuzz_events} --timeout 100)
+    RUN ${GUEST_DIR}/mmu_fuzz.elf -m 16M -append "events=${mmu_fuzz_events}" --timeout 100)
   umbra_guest_test(mmu_fuzz_scarce ENGINE ${engine}
     CHECK -g "^1\\.\\." -n "^not ok" -g "shadow tables reclaimed +[1-9]" -g "pages read back +[1-9]"
     RUN ${GUEST_DIR}/mmu_fuzz.elf -m 16M -append "seed=2 pages=160 events=${mmu_fuzz_events}" --timeout 100

@@ -195,9 +195,10 @@ static void take_nmi(struct vm *vm)
 
 static struct engine *engine_for(struct vm *vm)
 {
-    if (soft_unfinished(soft_engine_cpu(vm->soft)) || vm->breaks.n)
+    struct soft *soft = soft_engine_cpu(vm->soft);
+    if (soft_unfinished(soft) || vm->breaks.n)
         return vm->soft;
-    return vm->kvm && vm->kvm->ops->can_run(vm->kvm) ? vm->kvm : vm->soft;
+    return vm->kvm && !soft_ferr(soft) && vm->kvm->ops->can_run(vm->kvm) ? vm->kvm : vm->soft;
 }
 
 /* Other threads' calls, and whoever holds the machine: served between instructions, when nothing is

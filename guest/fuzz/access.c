@@ -68,7 +68,12 @@ bool fuzz_store(uint32_t la, uint32_t v, unsigned size)
         STORE("movw %%ax, (%%edi)");
     else
         switch (fuzz_rnd(fuzz.exact ? 4 : 1) + 1) {
-        case 4: STORE("xchgl %%eax, (%%edi)"); break;
+        case 4:
+            if (fuzz.xchg)
+                STORE("xchgl %%eax, (%%edi)");
+            else
+                STORE("movl %%eax, (%%edi)");
+            break;
         case 3: STORE("rep stosl"); break;
         default: STORE("movl %%eax, (%%edi)"); break;
         }

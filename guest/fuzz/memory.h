@@ -34,6 +34,7 @@ struct fuzz {
     uint32_t rng;    /* not 0 */
     uint32_t beyond; /* page number of the first address behind RAM */
     bool exact;      /* the machine is our own monitor's */
+    bool xchg;       /* XCHG is a write that reads, and not a read before a write */
     bool told;
     uint32_t world_now, event_now;
     struct {

@@ -139,6 +139,10 @@ enum soft_exit soft_deliver(struct soft *s, const struct soft_event *ev,
  * switch half-way. No other engine may run the cpu before soft_run(), soft_step() or soft_deliver()
  * has. */
 bool soft_unfinished(const struct soft *s);
+/* Does the x87 hold FERR# now? What has cleared the exception lowers it first. Another engine,
+ * which does not know FERR#, must not run code meanwhile: it would not see the exception cleared.
+ */
+bool soft_ferr(struct soft *s);
 
 /* An external interrupt is (not) pending: soft_run() takes it by intr_ack() as soon as the cpu may.
  */

@@ -128,6 +128,13 @@ void x87_ferr(struct soft *s, bool level)
         soft_leave(s, SOFT_EXIT_ATTENTION, "an x87 exception interrupts");
 }
 
+bool soft_ferr(struct soft *s)
+{
+    if (soft_core(s)->ferr && !x87_pending(fpu_image(s)))
+        x87_ferr(s, false);
+    return soft_core(s)->ferr;
+}
+
 void x87_whole_reg(struct soft *s, const struct insn *i)
 {
     x87_check(s);
