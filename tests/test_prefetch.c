@@ -1,8 +1,6 @@
 /* Neighbours that are mapped with a page: only what the guest could not tell. */
-#include <criterion/criterion.h>
-
 #include "mm/reclaim.h"
-#include "vmm/vm.h"
+#include "tests/shadow_kit.h"
 
 enum {
     RAM = 4 << 20,
@@ -14,20 +12,7 @@ enum {
     D = 0x40,
 };
 
-static struct vm *vm;
 static struct store *store;
-
-static void put(uint32_t gfn, uint32_t index, uint32_t entry)
-{
-    cr_assert_eq(gmem_write(&vm->gmem, (gpa_t)gfn * PAGE_SIZE + index * 4, &entry, 4), 0);
-}
-
-static uint32_t get(uint32_t gfn, uint32_t index)
-{
-    uint32_t e = 0;
-    cr_assert_eq(gmem_read(&vm->gmem, (gpa_t)gfn * PAGE_SIZE + index * 4, &e, 4), 0);
-    return e;
-}
 
 static void entry(uint32_t index, uint32_t bits)
 {
@@ -48,14 +33,12 @@ static void setup(void)
         entry(i, P_W_U_A | D);
     }
     vm->cpu.cr0 |= CR0_PG | CR0_WP;
-    vm->cpu.cr3 = PD << PAGE_SHIFT;
-    shadow_load_mode(vm->shadow, &vm->cpu);
+    load_cr3(PD);
 }
 
 static void teardown(void)
 {
-    char msg[200] = "";
-    cr_expect_eq(shadow_audit(vm->shadow, msg, sizeof msg), 0, "%s", msg);
+    sound();
     vm_destroy(vm);
     store_close(store);
 }

@@ -1,10 +1,9 @@
 /* The audit of the shadow tables can fail: each invariant of shadow.h is broken by hand, by the
  * smallest change that breaks it, and the audit must name it. */
-#include <criterion/criterion.h>
 #include <string.h>
 
+#include "tests/shadow_kit.h"
 #include "vmm/shadow/shadow_int.h"
-#include "vmm/vm.h"
 
 enum {
     RAM = 8 << 20,
@@ -19,13 +18,7 @@ enum {
     ALL = GPTE_P | GPTE_W | GPTE_U | GPTE_A,
 };
 
-static struct vm *vm;
 static struct shadow *sh;
-
-static void put(uint32_t gfn, uint32_t index, uint32_t entry)
-{
-    cr_assert_eq(gmem_write(&vm->gmem, (gpa_t)gfn * PAGE_SIZE + index * 4, &entry, 4), 0);
-}
 
 static void touch(la_t la, uint32_t how)
 {
@@ -50,8 +43,7 @@ static void setup(void)
     put(TABLE, 3, KERNELS << PAGE_SHIFT | (ALL & ~GPTE_U));
     put(TABLE, 10, TABLE << PAGE_SHIFT | ALL | GPTE_D);
     vm->cpu.cr0 |= CR0_PG | CR0_WP;
-    vm->cpu.cr3 = PD << PAGE_SHIFT;
-    shadow_load_mode(sh, &vm->cpu);
+    load_cr3(PD);
     touch(LA, PF_W | PF_U);
     touch(LA + PAGE_SIZE, PF_U);
     touch(LA + 2 * PAGE_SIZE, PF_U);

@@ -1,9 +1,5 @@
-/* The shapes of holes that shadow MMUs have had, by name. Entries are looked up as an engine's CPU
- * would: from the root's machine-physical address down, through the arena's memory. */
-#include <criterion/criterion.h>
-
-#include "vmm/shadow/arena.h"
-#include "vmm/vm.h"
+/* The shapes of holes that shadow MMUs have had, by name. */
+#include "tests/shadow_kit.h"
 
 enum {
     RAM = 8 << 20,
@@ -23,19 +19,6 @@ enum {
     ALL = P | W | U | A,
 };
 
-static struct vm *vm;
-
-static void put(uint32_t gfn, uint32_t index, uint32_t entry)
-{
-    cr_assert_eq(gmem_write(&vm->gmem, (gpa_t)gfn * PAGE_SIZE + index * 4, &entry, 4), 0);
-}
-
-static void load_cr3(uint32_t gfn)
-{
-    vm->cpu.cr3 = gfn << PAGE_SHIFT;
-    shadow_load_mode(vm->shadow, &vm->cpu);
-}
-
 static void setup(void)
 {
     static struct errmsg err;
@@ -48,13 +31,6 @@ static void setup(void)
         put(TABLE, i, (PAGE + i) << PAGE_SHIFT | ALL);
 }
 
-static void sound(void)
-{
-    char msg[200] = "";
-    cr_expect_eq(shadow_audit(vm->shadow, msg, sizeof msg), 0, "%s", msg);
-    cr_expect_eq(mm_audit(vm->pool, msg, sizeof msg), 0, "%s", msg);
-}
-
 static void teardown(void)
 {
     sound();
@@ -62,20 +38,6 @@ static void teardown(void)
 }
 
 TestSuite(shadow_holes, .init = setup, .fini = teardown);
-
-/* The entry that the CPU comes to for la; none: some table is not there. */
-static spte_t cpu_finds(la_t la, bool user)
-{
-    const struct arena *a = shadow_arena(vm->shadow);
-    mpa_t table = shadow_root(vm->shadow, user);
-    for (unsigned level = 4;; level--) {
-        const uint64_t index = (uint64_t)la >> (PAGE_SHIFT + 9 * (level - 1)) & 511;
-        const spte_t e = arena_table(a, arena_page_of(table))[index];
-        if (level == 1 || !spte_present(e))
-            return e;
-        table = spte_addr(e);
-    }
-}
 
 /* 0: the access is done, else the error code of the guest's fault. */
 static uint32_t try(la_t la, uint32_t how)

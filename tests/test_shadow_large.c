@@ -1,13 +1,10 @@
-/* 2 MiB entries of the shadow: when they are made, what they say, and each thing that ends one.
- * Entries are looked up as an engine's CPU would: from the root down, through the arena. */
-#include <criterion/criterion.h>
+/* 2 MiB entries of the shadow: when they are made, what they say, and each thing that ends one. */
 #include <string.h>
 
 #include "mm/mm_int.h"
 #include "mm/reclaim.h"
+#include "tests/shadow_kit.h"
 #include "vmm/engine.h"
-#include "vmm/shadow/arena.h"
-#include "vmm/vm.h"
 
 enum {
     RAM = 16 << 20,
@@ -32,7 +29,6 @@ struct walker {
     spte_t last;
 };
 
-static struct vm *vm;
 static struct store *store;
 static struct walker walker;
 
@@ -53,24 +49,6 @@ static void on_sync(struct engine *e)
 }
 static const struct engine_ops walker_ops = {
     .name = "walker", .restricted = on_restricted, .flush = on_flush, .sync = on_sync};
-
-static void put(uint32_t gfn, uint32_t index, uint32_t entry)
-{
-    cr_assert_eq(gmem_write(&vm->gmem, (gpa_t)gfn * PAGE_SIZE + index * 4, &entry, 4), 0);
-}
-
-static uint32_t get(uint32_t gfn, uint32_t index)
-{
-    uint32_t e = 0;
-    cr_assert_eq(gmem_read(&vm->gmem, (gpa_t)gfn * PAGE_SIZE + index * 4, &e, 4), 0);
-    return e;
-}
-
-static void load_cr3(uint32_t gfn)
-{
-    vm->cpu.cr3 = gfn << PAGE_SHIFT;
-    shadow_load_mode(vm->shadow, &vm->cpu);
-}
 
 static void open_vm(bool large)
 {
@@ -95,13 +73,6 @@ static void setup(void)
     open_vm(true);
 }
 
-static void sound(void)
-{
-    char msg[200] = "";
-    cr_expect_eq(shadow_audit(vm->shadow, msg, sizeof msg), 0, "%s", msg);
-    cr_expect_eq(mm_audit(vm->pool, msg, sizeof msg), 0, "%s", msg);
-}
-
 static void teardown(void)
 {
     sound();
@@ -111,20 +82,6 @@ static void teardown(void)
 }
 
 TestSuite(shadow_large, .init = setup, .fini = teardown);
-
-/* The entry that the CPU ends at for la, of level 1, or of level 2 if that is large. */
-static spte_t cpu_finds(la_t la, bool user)
-{
-    const struct arena *a = shadow_arena(vm->shadow);
-    mpa_t table = shadow_root(vm->shadow, user);
-    for (unsigned level = 4;; level--) {
-        const uint64_t index = (uint64_t)la >> (PAGE_SHIFT + 9 * (level - 1)) & 511;
-        const spte_t e = arena_table(a, arena_page_of(table))[index];
-        if (level == 1 || !spte_present(e) || spte_large(e))
-            return e;
-        table = spte_addr(e);
-    }
-}
 
 static bool large(la_t la, bool user)
 {
