@@ -10,6 +10,7 @@
 #else
 #include <criterion/criterion.h>
 #endif
+#include <errno.h>
 #include <string.h>
 
 #include "mm/mm_int.h"
@@ -46,6 +47,24 @@ static inline void kit_at(void *ctx, enum mm_sync where, struct mm *mm, gfn_t gf
     k->in_race = true;
     race(k, mm, gfn);
     k->in_race = false;
+}
+
+/* Create a pool with each call failing in turn, -ENOMEM each time; returns which call came first
+ * that did not fail. */
+static inline int kit_fail_creation(struct pool_opts o)
+{
+    struct failpoint fail = {0};
+    struct pool *p;
+    o.fail = &fail;
+    for (int n = 1;; n++) {
+        fail_arm(&fail, FAIL_ANY, n, false);
+        const int err = pool_create(&o, &p);
+        if (!err) {
+            pool_destroy(p);
+            return n;
+        }
+        cr_expect_eq(err, -ENOMEM);
+    }
 }
 
 static inline void kit_open_pages(struct kit *k, uint32_t frames)

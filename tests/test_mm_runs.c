@@ -222,19 +222,8 @@ Test(mm_runs, memory_that_cannot_be_had_is_looked_for_elsewhere)
 
 Test(mm_runs, creation_may_fail_at_each_call)
 {
-    struct failpoint fail = {0};
-    const struct pool_opts o = {.bytes = 4 * RUN * PAGE_SIZE, .runs = true, .fail = &fail};
-    struct pool *p;
-    int n = 1, err;
-    for (;; n++) {
-        fail_arm(&fail, FAIL_ANY, n, false);
-        err = pool_create(&o, &p);
-        if (!err)
-            break;
-        cr_expect_eq(err, -ENOMEM);
-    }
-    cr_expect_gt(n, 6);
-    pool_destroy(p);
+    cr_expect_gt(kit_fail_creation((struct pool_opts){.bytes = 4 * RUN * PAGE_SIZE, .runs = true}),
+                 6);
 }
 
 /* What the audit is there for. */

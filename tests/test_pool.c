@@ -116,19 +116,8 @@ Test(pool, frame_stays_while_anyone_holds_it)
 
 Test(pool, each_call_of_creation_may_fail)
 {
-    struct failpoint fail = {0};
-    struct pool_opts o = {.bytes = 16 * PAGE_SIZE, .fail = &fail};
-    struct pool *p;
-    int n = 1, err;
-    for (;; n++) {
-        fail_arm(&fail, FAIL_ANY, n, false);
-        err = pool_create(&o, &p);
-        if (!err)
-            break;
-        cr_expect_eq(err, -ENOMEM);
-    }
+    const int n = kit_fail_creation((struct pool_opts){.bytes = 16 * PAGE_SIZE});
     cr_expect_gt(n, 5, "only %d calls were tried", n);
-    pool_destroy(p);
 }
 
 Test(pool, growth_that_fails_leaves_the_pool_usable)
