@@ -11,14 +11,7 @@
         .set    BUF, 0x9000
         .set    ROUND, 0x60             /* CMOS: resets so far */
 
-_start: ljmp    $0, $1f
-1:      xorw    %ax, %ax
-        movw    %ax, %ds
-        movw    %ax, %es
-        movw    %ax, %ss
-        movw    $0x7c00, %sp
-        cld
-        movb    %dl, drive
+        .include "sector.inc"
         movw    $0x0200 + SECTORS - 1, %ax
         movw    $0x7e00, %bx
         movw    $2, %cx                 /* cylinder 0, sector 2 */
@@ -42,26 +35,11 @@ putn:   aam
         popw    %ax
         jmp     putc
 
-/* Carry clear: ok. %si: what was tested. Registers stay. */
-result: pushaw
-        pushw   %si
-        jnc     1f
-        movb    $1, bad
-        movw    $not_ok, %si
-        call    puts
-1:      movw    $ok, %si
-        call    puts
-        incb    count
+count_put:
         movb    count, %al
-        call    putn
-        movw    $dash, %si
-        call    puts
-        popw    %si
-        call    puts
-        movb    $'\n', %al
-        call    putc
-        popaw
-        ret
+        jmp     putn
+
+        .include "tap.inc"
 
 finish_bad:
         movl    $1, %eax
@@ -76,12 +54,7 @@ leave:  movw    $0xf4, %dx
         jmp     1b
 
 drive:  .byte   0
-count:  .byte   0
-bad:    .byte   0
 no_rest: .asciz "Bail out! the BIOS does not read the disk\n"
-not_ok: .asciz  "not "
-ok:     .asciz  "ok "
-dash:   .asciz  " - "
 
         .org    510
         .word   0xaa55
@@ -115,14 +88,6 @@ tests:  movb    $ROUND, %al
         je      9f
 8:      stc
 9:
-        .endm
-
-        .macro  RESULT text
-        movw    $9f, %si
-        call    result
-        jmp     8f
-9:      .asciz  "\text"
-8:
         .endm
 
         movw    $packet, %si

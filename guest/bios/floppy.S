@@ -8,14 +8,7 @@
         .globl  _start
         .set    BUF, 0x9000
 
-_start: ljmp    $0, $1f
-1:      xorw    %ax, %ax
-        movw    %ax, %ds
-        movw    %ax, %es
-        movw    %ax, %ss
-        movw    $0x7c00, %sp
-        cld
-        movb    %dl, drive
+        .include "sector.inc"
         movb    $8, %ah                 /* size */
         int     $0x13
         pushw   $0

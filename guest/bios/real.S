@@ -46,41 +46,13 @@ cmd_line_ptr: .long 0
 
         .include "serial.inc"
 
-/* Carry clear: ok. %si: what was tested. Registers stay. */
-result: pushaw
-        pushw   %si
-        jnc     1f
-        movb    $1, bad
-        movw    $not_ok, %si
-        call    puts
-1:      movw    $ok, %si
-        call    puts
-        incb    count
+count_put:
         movb    count, %al
         addb    $'0', %al
-        call    putc
-        movw    $dash, %si
-        call    puts
-        popw    %si
-        call    puts
-        movb    $'\n', %al
-        call    putc
-        popaw
-        ret
+        jmp     putc
 
-        .macro  RESULT text
-        movw    $9f, %si
-        call    result
-        jmp     8f
-9:      .asciz  "\text"
-8:
-        .endm
+        .include "tap.inc"
 
-count:  .byte   0
-bad:    .byte   0
-not_ok: .asciz  "not "
-ok:     .asciz  "ok "
-dash:   .asciz  " - "
 plan:   .asciz  "1..9\n"
 
 /* 64 bytes from the physical address %eax to BUF, by the BIOS. Carry: it could not. */
