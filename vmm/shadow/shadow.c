@@ -514,6 +514,8 @@ spte_t shadow_lookup(const struct shadow *sh, la_t la, bool user, gfn_t *gfn)
         return SPTE_NONE;
     if (gfn)
         *gfn = sh->gfns[entry];
+    if (!sh->large)
+        return shadow_entry_get(sh, entry);
     /* What the CPU finds, as against what ought to stand there. */
     const spte_t above = shadow_entry_get(sh, shadow_find_at(sh, la, user, 2));
     return spte_large(above) ? spte_part(above, entry % ENTRIES) : shadow_entry_get(sh, entry);
