@@ -443,8 +443,7 @@ struct block *soft_block_find(struct soft *s)
     const la_t la = c->seg[SEG_CS].base + c->eip;
     struct jump *j = soft_jump_slot(s, c->eip);
 
-    if (((j->eip == c->eip && j->gen == s->gen) || soft_jump_renew(s, j, c->eip)) &&
-        j->to->mode == s->mode)
+    if (soft_jump_holds(s, j, c->eip))
         return j->to;
     if (c->eip > c->seg[SEG_CS].limit)
         soft_raise_err(s, VEC_GP, 0);

@@ -82,9 +82,7 @@ SOFT_INLINE struct tail *soft_tail_of(const struct insn *last)
     do {                                                                                           \
         const uint32_t eip_ = (to_eip);                                                            \
         struct jump *jump_ = soft_jump_slot(s, eip_);                                              \
-        if ((soft_likely(jump_->eip == eip_ && jump_->gen == s->gen) ||                            \
-             soft_jump_renew(s, jump_, eip_)) &&                                                   \
-            soft_likely(jump_->to->mode == s->mode))                                               \
+        if (soft_jump_holds(s, jump_, eip_))                                                       \
             SOFT_ENTER(jump_->to);                                                                 \
         c->eip = eip_;                                                                             \
         SOFT_LEAVE;                                                                                \

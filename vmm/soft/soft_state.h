@@ -226,6 +226,13 @@ SOFT_INLINE struct jump *soft_jump_slot(struct soft *s, uint32_t eip)
     return &s->jump[(eip ^ eip >> 11) & (BLOCK_JUMPS - 1)];
 }
 
+/* May the processor go on at j->to for eip, in the mode that it is in? */
+SOFT_INLINE bool soft_jump_holds(const struct soft *s, struct jump *j, uint32_t eip)
+{
+    return (soft_likely(j->eip == eip && j->gen == s->gen) || soft_jump_renew(s, j, eip)) &&
+           soft_likely(j->to->mode == s->mode);
+}
+
 /* soft_stop.c */
 bool soft_stop_exec(struct soft *s);
 void soft_stop_data(struct soft *s, la_t la, unsigned n, enum soft_access acc);
