@@ -214,15 +214,14 @@ static int pool_grow(struct pool *p)
 {
     lock_take(&p->grow_lock, LOCK_GROW);
     spin_take(&p->free_lock, LOCK_FREE);
-    uint32_t grown = p->grown;
-    bool room = p->free_count > 0 || p->fresh < grown;
+    const uint32_t grown = p->grown;
+    const bool room = p->free_count > 0 || p->fresh < grown;
+    if (!room) /* said before the memory is there, so that no run is carved of it meanwhile */
+        p->grown_to = pool_next_step(p, grown);
+    const uint32_t to = p->grown_to;
     spin_drop(&p->free_lock, LOCK_FREE);
     int err = 0;
     if (!room) {
-        /* before the memory is there, so that no run is carved of it meanwhile */
-        spin_take(&p->free_lock, LOCK_FREE);
-        uint32_t to = p->grown_to = pool_next_step(p, grown);
-        spin_drop(&p->free_lock, LOCK_FREE);
         err = to == grown ? -ENOMEM : pool_populate(p, grown, to);
         spin_take(&p->free_lock, LOCK_FREE);
         if (!err) {
