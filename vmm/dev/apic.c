@@ -17,12 +17,8 @@ static bool pic_passes(const struct apic *a)
 
 static void settle(struct apic *a)
 {
-    const bool level =
-        (a->present && lapic_pending(&a->lapic)) || (pic_pending(a->pic) && pic_passes(a));
-    if (level == a->intr_level)
-        return;
-    a->intr_level = level;
-    line_set(&a->intr, level);
+    line_follow(&a->intr, &a->intr_level,
+                (a->present && lapic_pending(&a->lapic)) || (pic_pending(a->pic) && pic_passes(a)));
 }
 
 int apic_ack(struct apic *a)

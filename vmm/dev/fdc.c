@@ -19,11 +19,7 @@ enum { TRACKS = 86 };    /* what a drive's heads reach */
 
 void fdc_settle(struct fdc *f)
 {
-    const bool level = f->intr && (f->dor & DOR_GATE);
-    if (level == f->level)
-        return;
-    f->level = level;
-    line_set(&f->irq, level);
+    line_follow(&f->irq, &f->level, f->intr && (f->dor & DOR_GATE));
 }
 
 void fdc_answer(struct fdc *f, unsigned n)

@@ -1,20 +1,12 @@
 #include "vmm/dev/ferr.h"
 
-static void latch(struct ferr *f, bool on)
-{
-    if (f->latched == on)
-        return;
-    f->latched = on;
-    line_set(&f->irq, on);
-}
-
 bool ferr_set(struct ferr *f, bool level)
 {
     if (!level)
         f->ignored = false;
     if (!level || f->ignored || f->latched)
         return false;
-    latch(f, true);
+    line_follow(&f->irq, &f->latched, true);
     return true;
 }
 
@@ -26,12 +18,12 @@ static void ferr_out(void *ctx, uint16_t port, uint32_t val, unsigned size)
     (void)val;
     (void)size;
     f->ignored = f->ignored || f->latched;
-    latch(f, false);
+    line_follow(&f->irq, &f->latched, false);
 }
 
 void ferr_reset(struct ferr *f)
 {
-    latch(f, false);
+    line_follow(&f->irq, &f->latched, false);
     f->ignored = false;
 }
 

@@ -43,11 +43,7 @@ static struct ide_drive *answering(struct ide *ide)
 /* Only the selected drive drives INTRQ. */
 static void settle_line(struct ide *ide)
 {
-    const bool level = selected(ide)->intrq && !(ide->control & CTL_NIEN);
-    if (level != ide->level) {
-        ide->level = level;
-        line_set(&ide->irq, level);
-    }
+    line_follow(&ide->irq, &ide->level, selected(ide)->intrq && !(ide->control & CTL_NIEN));
 }
 
 void ide_raise(struct ide_drive *d)

@@ -29,14 +29,6 @@ static const uint8_t set2_of[] = {
     0x06, 0x04, 0x0c, 0x03, 0x0b, 0x83, 0x0a, 0x01, 0x09, 0x77, 0x7e, 0x6c, 0x75, 0x7d, 0x7b,
     0x6b, 0x73, 0x74, 0x79, 0x69, 0x72, 0x7a, 0x70, 0x71, 0x84, 0x60, 0x61, 0x78, 0x07};
 
-static void set_line(const struct line *line, bool *was, bool level)
-{
-    if (level == *was)
-        return;
-    *was = level;
-    line_set(line, level);
-}
-
 /* Move the next byte of a queue to port 0x60 when that is free, and set the interrupt lines. */
 static void settle(struct kbd *k)
 {
@@ -50,8 +42,8 @@ static void settle(struct kbd *k)
         k->output = mouse_take(&k->mouse);
         k->full = k->from_aux = true;
     }
-    set_line(&k->irq1, &k->irq_level, k->full && !k->from_aux && (k->config & CONFIG_IRQ1));
-    set_line(&k->irq12, &k->irq12_level, k->full && k->from_aux && (k->config & CONFIG_IRQ12));
+    line_follow(&k->irq1, &k->irq_level, k->full && !k->from_aux && (k->config & CONFIG_IRQ1));
+    line_follow(&k->irq12, &k->irq12_level, k->full && k->from_aux && (k->config & CONFIG_IRQ12));
 }
 
 static void enqueue(struct kbd *k, uint8_t byte)
@@ -248,8 +240,8 @@ static uint32_t kbd_in(void *ctx, uint16_t port, unsigned size)
                STATUS_UNLOCKED;
     k->full = false;
     /* A line falls with the read, so that the next byte makes an edge. */
-    set_line(&k->irq1, &k->irq_level, false);
-    set_line(&k->irq12, &k->irq12_level, false);
+    line_follow(&k->irq1, &k->irq_level, false);
+    line_follow(&k->irq12, &k->irq12_level, false);
     uint8_t byte = k->output;
     settle(k);
     return byte;

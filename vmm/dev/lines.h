@@ -21,6 +21,15 @@ static inline void line_set(const struct line *l, bool level)
         l->set(l->ctx, l->n, level);
 }
 
+/* The same for a device that remembers in *was what it told last: told again only if it changes. */
+static inline void line_follow(const struct line *l, bool *was, bool level)
+{
+    if (*was == level)
+        return;
+    *was = level;
+    line_set(l, level);
+}
+
 /* How a device asks for the machine's end. exit_status is what the process shall exit with
  * (0..255). The call returns; the machine ends when the instruction at hand is done. */
 struct vm_stop {

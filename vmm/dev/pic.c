@@ -68,11 +68,7 @@ static void settle(struct pic *p)
     chip_set(master, CASCADE, slave);
     if (!slave)
         master->irr &= (uint8_t) ~(1u << CASCADE);
-    bool intr = request(master, true) >= 0;
-    if (intr != p->intr_level) {
-        p->intr_level = intr;
-        line_set(&p->intr, intr);
-    }
+    line_follow(&p->intr, &p->intr_level, request(master, true) >= 0);
 }
 
 void pic_set(void *pic, unsigned n, bool level)

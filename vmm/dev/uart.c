@@ -120,11 +120,7 @@ static void update_irq(struct uart *u)
 {
     /* The AT's adapter had a gate here that OUT2 opened; boards since have done without, and there
      * are kernels that leave OUT2 alone and wait for interrupts. */
-    bool level = interrupt_id(u) != IIR_NONE;
-    if (level != u->irq_level) {
-        u->irq_level = level;
-        line_set(&u->irq, level);
-    }
+    line_follow(&u->irq, &u->irq_level, interrupt_id(u) != IIR_NONE);
 }
 
 /* The modem inputs as they are now, with a delta bit for each that moved (8.7). */
