@@ -155,11 +155,10 @@ static void put16(uint8_t *p, unsigned v)
 
 static void data_area(uint8_t *b, uint8_t floppies, unsigned disks)
 {
-    const unsigned drives = (floppies >> 4 ? 1u : 0) + (floppies & 15 ? 1u : 0);
     put16(b + 0x00, UART_COM1);
     put16(b + 0x0e, EBDA_SEG);
     /* Equipment: one serial port, 80 x 25 in colour, mouse, FPU, diskette drives. */
-    put16(b + 0x10, 0x0226 | (drives ? 1u | (drives - 1) << 6 : 0));
+    put16(b + 0x10, 0x0226u | floppies);
     put16(b + 0x13, LOW_KIB);
     put16(b + 0x1a, 0x1e); /* the keyboard's buffer is empty */
     put16(b + 0x1c, 0x1e);
@@ -194,7 +193,7 @@ int vm_firmware_leave(struct vm *vm, struct errmsg *err)
     if (vm->board.apic.present)
         mp_tables(page, NULL);
     rom_end(page);
-    data_area(bda, fdc_cmos_types(&vm->board.fdc), disks_of(vm));
+    data_area(bda, rtc_equipment(&vm->board.rtc) & EQUIPMENT_FLOPPIES, disks_of(vm));
     rc = vm_rom_back(vm, 0xf0000, ROM_PAGE - 0xf0000, err);
     if (!rc)
         rc = vm_rom_add(vm, ROM_PAGE, page, sizeof page, err);

@@ -11,7 +11,8 @@
 #define UIP_NS   244141u /* update-in-progress shows this long before the second ends */
 
 enum { SEC, SEC_ALARM, MIN, MIN_ALARM, HOUR, HOUR_ALARM, WEEKDAY, DAY, MONTH, YEAR };
-enum { REG_A = 10, REG_B = 11, REG_C = 12, REG_D = 13, CENTURY = 0x32 };
+enum { REG_A = 10, REG_B = 11, REG_C = 12, REG_D = 13 };
+enum { EQUIPMENT = 0x14, CENTURY = 0x32 };
 enum { A_UIP = 0x80, B_SET = 0x80, B_PIE = 0x40, B_AIE = 0x20, B_UIE = 0x10 };
 enum { B_BINARY = 4, B_24H = 2, C_IRQF = 0x80, C_FLAGS = 0x70, D_VALID = 0x80 };
 
@@ -173,10 +174,7 @@ static void set_line(struct rtc *r)
 {
     bool level = r->reg[REG_C] & r->reg[REG_B] & C_FLAGS;
     r->reg[REG_C] = (uint8_t)((r->reg[REG_C] & C_FLAGS) | (level ? C_IRQF : 0));
-    if (level != r->irq_level) {
-        r->irq_level = level;
-        line_set(&r->irq8, level);
-    }
+    line_follow(&r->irq8, &r->irq_level, level);
 }
 
 void rtc_update(struct rtc *r)
@@ -333,13 +331,18 @@ void rtc_set_boot_order(struct rtc *r, const char *order)
     r->reg[0x38] = (uint8_t)(nibble[2] << 4 | 1); /* 1: no check for a floppy's signature */
 }
 
+uint8_t rtc_equipment(const struct rtc *r)
+{
+    return r->reg[EQUIPMENT];
+}
+
 void rtc_set_floppies(struct rtc *r, uint8_t types)
 {
     const unsigned n = (types >> 4 ? 1u : 0) + (types & 15 ? 1u : 0);
     r->reg[0x10] = types;
-    r->reg[0x14] &= 0x3e;
+    r->reg[EQUIPMENT] &= (uint8_t)~EQUIPMENT_FLOPPIES;
     if (n)
-        r->reg[0x14] |= (uint8_t)(1u | (n - 1) << 6);
+        r->reg[EQUIPMENT] |= (uint8_t)(1u | (n - 1) << 6);
     set_checksum(r);
 }
 
@@ -375,7 +378,7 @@ int rtc_init(struct rtc *r, struct bus *bus, struct clock clock, struct line irq
     r->zero_ns = clock_now(&clock);
     r->offset_s = r->second = seconds;
     r->periods = periods_at(r, clock_now(&clock));
-    r->reg[0x14] = 0x06; /* equipment: FPU, PS/2 port */
+    r->reg[EQUIPMENT] = 0x06; /* FPU, PS/2 port */
     set_memory_size(r, ram_bytes);
     set_checksum(r);
     return bus_claim(

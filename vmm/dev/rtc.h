@@ -33,6 +33,10 @@ void rtc_set_boot_order(struct rtc *r, const char *order);
 /* ... and which diskette drives there are: a type for drive 0 in the upper half, for drive 1 in the
  * lower one; 0: none. */
 void rtc_set_floppies(struct rtc *r, uint8_t types);
+/* The equipment byte as it is now: among others how many floppy drives there are, which the BIOS's
+ * data area says by the same bits. */
+enum { EQUIPMENT_FLOPPIES = 0xc1 };
+uint8_t rtc_equipment(const struct rtc *r);
 
 /* ... and that IDE drive n (0..3) is a disk with so many cylinders of 16 heads and 63 sectors: its
  * type, its geometry (of the first two), and whether the firmware is to tell another one, as disks
