@@ -127,13 +127,7 @@ static void handle_trap(struct vm *vm, struct engine *from, struct trap *t)
         handle_fault(vm, from, t);
         break;
     case TRAP_EMULATE: emulate(vm); break;
-    case TRAP_EXCEPTION:
-        /* kvm runs with CR0.NE set whatever the guest's is. */
-        if (t->vector == VEC_MF && !(vm->cpu.cr0 & CR0_NE))
-            emulate(vm);
-        else
-            deliver_exception(vm, t);
-        break;
+    case TRAP_EXCEPTION: deliver_exception(vm, t); break;
     case TRAP_HLT: break; /* the loop sees that the processor is halted */
     case TRAP_SHUTDOWN:
         if (vm->trace)
