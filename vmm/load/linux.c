@@ -129,25 +129,18 @@ static int check_setup(const struct loading *l, const uint8_t *h, uint32_t versi
         return load_refuse(l, -EINVAL,
                            "loadflags %#x: a zImage, which goes below 1 MiB; build a bzImage",
                            h[SETUP_LOADFLAGS]);
-    if (version >= 0x20c && (load_u16(h + SETUP_XLOADFLAGS) & SETUP_KERNEL_64))
-        return load_refuse(l, -ENOEXEC,
-                           "xloadflags %#x: a 64-bit kernel, but the machine is an i386; take a "
-                           "kernel for i386 (686)",
-                           load_u16(h + SETUP_XLOADFLAGS));
-    return 0;
+    return setup_check_i386(l, h, version);
 }
 
 /* Where the protected-mode part lies in the file, and that it is all there. */
 static int find_code(const struct loading *l, const uint8_t *h, uint32_t version, uint64_t *off)
 {
-    uint32_t sects = h[SETUP_SECTS] ? h[SETUP_SECTS] : 4;
     uint64_t len, claimed = (uint64_t)load_u32(h + SETUP_SYSSIZE) * 16;
+    int ret = setup_check_size(l, h);
 
-    *off = ((uint64_t)sects + 1) * 512;
-    if (*off >= l->file.size)
-        return load_refuse(l, -ENOEXEC,
-                           "setup_sects %u leaves no kernel in %#llx bytes; is it truncated?",
-                           h[SETUP_SECTS], (unsigned long long)l->file.size);
+    if (ret)
+        return ret;
+    *off = setup_bytes(h);
     len = l->file.size - *off;
     if (version >= 0x204 && claimed > ((len + 15) & ~(uint64_t)15))
         return load_refuse(l, -ENOEXEC,
@@ -215,9 +208,8 @@ static void take_header(struct kernel *k, const uint8_t *h, uint32_t version, gp
         memset(k->bp + SETUP_SUBARCH, 0, SETUP_PAYLOAD - SETUP_SUBARCH);
     if (version >= 0x209)
         memset(k->bp + SETUP_DATA, 0, 8);
-    k->initrd_end =
-        (gpa_t)(version >= 0x203 ? load_u32(h + SETUP_INITRD_MAX) : SETUP_OLD_INITRD_MAX) + 1;
-    k->cmdline_max = version >= 0x206 ? load_u32(h + SETUP_CMDLINE_SIZE) : SETUP_OLD_CMDLINE;
+    k->initrd_end = setup_initrd_end(h, version);
+    k->cmdline_max = setup_cmdline_max(h, version);
 }
 
 static int load_bz(struct loading *l)

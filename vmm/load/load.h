@@ -140,6 +140,8 @@ struct load_module {
 /* Load every module of the options, page-aligned, above what is claimed so far. mods has room for
  * IMAGE_MODULES_MAX. */
 int load_modules(struct loading *l, struct load_module *mods);
+/* -EINVAL: this module finds no place below end. */
+int load_no_room(const struct loading *l, const struct load_file *f, gpa_t end);
 /* Load the only module, if there is one (else mod->bytes is 0), as high as possible below end. */
 int load_initrd(struct loading *l, gpa_t end, struct load_module *mod);
 

@@ -27,6 +27,14 @@ static int open_module(struct loading *l, unsigned n, const char *string, struct
     return ret;
 }
 
+int load_no_room(const struct loading *l, const struct load_file *f, gpa_t end)
+{
+    return err_set(l->err, -EINVAL,
+                   "%s: module of %#llx bytes does not fit below %#llx beside what is loaded; "
+                   "give more RAM with -m",
+                   f->name, (unsigned long long)f->size, (unsigned long long)end);
+}
+
 /* Load an open module to a place below end. */
 static int put_module(struct loading *l, unsigned n, const struct load_file *f, gpa_t end,
                       bool high, struct load_module *mod)
@@ -37,10 +45,7 @@ static int put_module(struct loading *l, unsigned n, const struct load_file *f, 
     if (!(high ? place_find_high(l->out, LOAD_HIGH, end, f->size, PAGE_SIZE, &mod->start)
                : place_find(l->out, place_above(l->out), end, f->size, PAGE_SIZE, &mod->start)) &&
         !place_find(l->out, LOAD_HIGH, end, f->size, PAGE_SIZE, &mod->start))
-        return err_set(l->err, -EINVAL,
-                       "%s: module of %#llx bytes does not fit below %#llx beside what is loaded; "
-                       "give more RAM with -m",
-                       f->name, (unsigned long long)f->size, (unsigned long long)end);
+        return load_no_room(l, f, end);
     ret = place_claim(l, mod->start, f->size, "module %u (%.30s)", n, f->name);
     return ret ? ret : load_file_copy(f, 0, f->size, l->g, mod->start, l->err);
 }

@@ -40,8 +40,7 @@ struct header {
  * a disk's first sector has the same signature. */
 static bool old_kernel(const struct load_file *f)
 {
-    const uint32_t sects = f->head[SETUP_SECTS] ? f->head[SETUP_SECTS] : 4;
-    const uint64_t setup = ((uint64_t)sects + 1) * 512;
+    const uint32_t setup = setup_bytes(f->head);
     return f->size > setup &&
            (f->size - setup + 15) / 16 == load_u16(f->head + SETUP_SYSSIZE); /* 16 bits then */
 }
@@ -53,7 +52,7 @@ static bool read_header(const struct load_file *f, struct header *h)
     memset(h, 0, sizeof *h);
     if (f->head_len < SETUP_END || load_u16(b + SETUP_BOOT_FLAG) != SETUP_FLAG)
         return false;
-    h->setup_len = ((b[SETUP_SECTS] ? b[SETUP_SECTS] : 4u) + 1) * 512;
+    h->setup_len = setup_bytes(b);
     if (load_u32(b + SETUP_MAGIC) != SETUP_HDRS)
         return old_kernel(f);
     h->version = load_u16(b + SETUP_VERSION);
@@ -92,22 +91,18 @@ static int take_code(const struct loading *l, const struct header *h, struct rea
     const uint64_t room = h->high                        ? l->g->bytes - LOAD_HIGH
                           : l->g->bytes < LOW_KERNEL_END ? 0
                                                          : LOW_KERNEL_END - LOW_KERNEL;
-    if (h->setup_len >= l->file.size)
-        return load_refuse(l, -ENOEXEC,
-                           "setup_sects %u leaves no kernel in %#llx bytes; is it truncated?",
-                           l->file.head[SETUP_SECTS], (unsigned long long)l->file.size);
+    int rc = setup_check_size(l, l->file.head);
+    if (rc)
+        return rc;
     const uint64_t len = l->file.size - h->setup_len;
     if (l->g->bytes <= LOAD_HIGH + BIOS_KEEPS || len > room)
         return load_refuse(l, -EINVAL, "%#llx bytes of kernel do not fit into %s; %s",
                            (unsigned long long)len,
                            h->high ? "RAM above 1 MiB" : "low memory (0x10000-0x8ffff)",
                            h->high ? "give more RAM with -m" : "build a bzImage");
-    if (h->version >= 0x20c && (load_u16(l->file.head + SETUP_XLOADFLAGS) & SETUP_KERNEL_64))
-        return load_refuse(l, -ENOEXEC,
-                           "xloadflags %#x: a 64-bit kernel, but the machine is an i386; take a "
-                           "kernel for i386 (686)",
-                           load_u16(l->file.head + SETUP_XLOADFLAGS));
-    int rc = take(&l->file, 0, h->setup_len, "setup code", &r->setup, l->err);
+    rc = setup_check_i386(l, l->file.head, h->version);
+    if (!rc)
+        rc = take(&l->file, 0, h->setup_len, "setup code", &r->setup, l->err);
     if (!rc)
         rc = take(&l->file, h->setup_len, len, "kernel", &r->kernel, l->err);
     r->kernel.addr = h->high ? LOAD_HIGH : LOW_KERNEL;
@@ -121,8 +116,7 @@ static int place_setup(const struct loading *l, const struct header *h, struct r
     const bool modern = h->high && h->version >= 0x202;
     const char *text = l->o->append ? l->o->append : "";
     const size_t len = strlen(text), space = (len + 16) & ~(size_t)15;
-    const uint32_t most =
-        h->version >= 0x206 ? load_u32(r->setup.bytes + SETUP_CMDLINE_SIZE) : SETUP_OLD_CMDLINE;
+    const uint32_t most = setup_cmdline_max(r->setup.bytes, h->version);
 
     if (len > most)
         return load_refuse(l, -EINVAL,
@@ -148,8 +142,7 @@ static int take_initrd(const struct loading *l, const struct header *h, struct r
     struct load_file f = {.fd = -1};
     const uint8_t *b = r->setup.bytes;
     gpa_t first = LOAD_HIGH + (h->high ? r->kernel.len : 0), end = l->g->bytes - BIOS_KEEPS;
-    const gpa_t most =
-        (gpa_t)(h->version >= 0x203 ? load_u32(b + SETUP_INITRD_MAX) : SETUP_OLD_INITRD_MAX);
+    const gpa_t most = setup_initrd_end(b, h->version);
 
     if (l->o->module_count == 0)
         return 0;
@@ -160,14 +153,11 @@ static int take_initrd(const struct loading *l, const struct header *h, struct r
         return load_refuse(l, -EINVAL, "a kernel from before protocol 2.00 takes no -initrd");
     if (h->version >= 0x20a && LOAD_HIGH + (gpa_t)load_u32(b + SETUP_INIT_SIZE) > first)
         first = LOAD_HIGH + load_u32(b + SETUP_INIT_SIZE);
-    if (most + 1 < end)
-        end = most + 1;
+    if (most < end)
+        end = most;
     int rc = load_file_open(&f, l->o->modules[0], LOAD_FILE_MAX, l->err);
     if (!rc && (end < first || f.size > ((end - first) & ~(gpa_t)PAGE_MASK)))
-        rc = err_set(l->err, -EINVAL,
-                     "%s: module of %#llx bytes does not fit below %#llx beside what is loaded; "
-                     "give more RAM with -m",
-                     f.name, (unsigned long long)f.size, (unsigned long long)end);
+        rc = load_no_room(l, &f, end);
     if (!rc) {
         r->initrd.addr = (uint32_t)((end - f.size) & ~(gpa_t)PAGE_MASK);
         rc = take(&f, 0, f.size, "content", &r->initrd, l->err);

@@ -6,6 +6,8 @@
 #ifndef UMBRA_VMM_LOAD_SETUP_HEADER_H
 #define UMBRA_VMM_LOAD_SETUP_HEADER_H
 
+#include "vmm/load/load.h"
+
 enum setup_header {
     SETUP_SECTS = 0x1f1,
     SETUP_SYSSIZE = 0x1f4,
@@ -43,5 +45,15 @@ enum setup_header {
 #define SETUP_NO_LOADER      0xffu       /* "undefined": no number is assigned to us */
 #define SETUP_OLD_INITRD_MAX 0x37ffffffu /* where a kernel does not say */
 #define SETUP_OLD_CMDLINE    255u        /* the same; without terminator */
+
+/* Bytes of boot sector and setup code together; the protected-mode part follows them. h, here and
+ * below: the file's first SETUP_END bytes. */
+uint32_t setup_bytes(const uint8_t *h);
+/* Where an initrd must end, and the longest command line, terminator aside. */
+gpa_t setup_initrd_end(const uint8_t *h, uint32_t version);
+uint32_t setup_cmdline_max(const uint8_t *h, uint32_t version);
+/* Is there anything behind the setup code, and is it for an i386? 0, or -ENOEXEC with l->err. */
+int setup_check_size(const struct loading *l, const uint8_t *h);
+int setup_check_i386(const struct loading *l, const uint8_t *h, uint32_t version);
 
 #endif
